@@ -1,0 +1,1 @@
+//! The client wire format: pure functions between bytes and [`crate::api`].

@@ -1,0 +1,1 @@
+//! The tail of the log that is kept in memory.
