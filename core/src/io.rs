@@ -98,7 +98,7 @@ pub enum Write {
     Append(SharedEntry),
     /// Log: this node has promised `epoch` to `candidate` and will follow no older one.
     Promise { epoch: Epoch, candidate: PeerId },
-    /// Log: entries after `to` are void.
+    /// Log: entries after `to` are void. `to` is where the history ends then: an entry of it, or its base.
     Truncate { to: Zxid },
     /// Log: all entries before this are void, and the history continues after a snapshot at `base`, which is durable.
     Reset { base: Zxid },

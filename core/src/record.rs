@@ -1,1 +1,0 @@
-//! Bytes of the log and of snapshots: records with checksums.
