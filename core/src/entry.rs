@@ -89,3 +89,38 @@ pub enum Ask {
     /// Proof by a quorum that all committed before now is executed here (`sync`); answered by number.
     Barrier,
 }
+
+impl Entry {
+    /// Bytes it takes in memory and on the wire, about: for bounds, not for layout.
+    pub fn weight(&self) -> usize {
+        const FIXED: usize = 96;
+        FIXED
+            + match &self.body {
+                Body::Opening => 0,
+                Body::Command(command) => command.weight(),
+            }
+    }
+}
+
+impl Command {
+    /// Bytes of what the client sent, about.
+    pub fn weight(&self) -> usize {
+        let data = |data: &Data| data.as_ref().map_or(0, |blob| blob.len());
+        let item = |item: &MultiOp| match item {
+            MultiOp::Create(create) => 64 + create.path.len() + data(&create.data),
+            MultiOp::SetData { path, data: d, .. } => 32 + path.len() + data(d),
+            MultiOp::Delete { path, .. } | MultiOp::Check { path, .. } => 32 + path.len(),
+        };
+        match self {
+            Command::Request { write, .. } => match write {
+                Write::Create(create) => 64 + create.path.len() + data(&create.data),
+                Write::SetData { path, data: d, .. } => path.len() + data(d),
+                Write::Delete { path, .. } => path.len(),
+                Write::SetAcl { path, acl, .. } => path.len() + acl.as_ref().map_or(0, |acl| acl.len() * 64),
+                Write::Multi(items) => items.iter().map(item).sum(),
+                Write::Close | Write::Fail(_) => 0,
+            },
+            Command::CreateSession { .. } | Command::Attach { .. } | Command::Expire { .. } => 32,
+        }
+    }
+}
