@@ -73,6 +73,14 @@ impl Log {
         self.entries.range(start..)
     }
 
+    /// How many entries come after `zxid`, which the log holds.
+    pub fn after_count(&self, zxid: Zxid) -> usize {
+        match self.find(zxid) {
+            Ok(at) => self.entries.len() - at - 1,
+            Err(at) => self.entries.len() - at,
+        }
+    }
+
     /// Adds an entry at the end.
     ///
     /// # Panics

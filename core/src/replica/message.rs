@@ -21,10 +21,12 @@ pub enum PeerMessage {
     Refused { epoch: Epoch, promised: Epoch },
     /// A promise that rests on the sender's disk.
     Vow(Durable<Vow>),
-    /// I lead `epoch`. `round` numbers the heartbeats; `sent` is how far the receiver has been sent the log;
-    /// `forwarded` is how many of its stream's commands have arrived.
+    /// I lead `epoch`. `reign` tells this stay in the lead from any other, of an earlier run of the process too; it
+    /// outlives an epoch that is rolled. `round` numbers the heartbeats; `sent` is how far the receiver has been sent
+    /// the log; `forwarded` is how many commands of its `stream` have arrived.
     Heartbeat {
         epoch: Epoch,
+        reign: u64,
         round: u64,
         committed: Zxid,
         sent: Zxid,
@@ -46,8 +48,9 @@ pub enum PeerMessage {
     SnapshotChunk { epoch: Epoch, zxid: Zxid, index: u32, bytes: Arc<[u8]>, last: bool },
     /// Pieces before `next` have arrived.
     SnapshotReceived { epoch: Epoch, zxid: Zxid, next: u32 },
-    /// Commands of the sender's clients, for the leader to order; the first has number `first`.
-    Forward { epoch: Epoch, stream: u64, first: u64, commands: Vec<Command> },
+    /// Commands of the sender's clients, each with its number of [`crate::ids::Origin`], for the leader to order; the
+    /// first is the `first`-th command of the stream, from 1.
+    Forward { epoch: Epoch, stream: u64, first: u64, commands: Vec<(u64, Command)> },
     /// Prove that you lead, and say what is committed.
     Barrier { epoch: Epoch, stream: u64, number: u64 },
     /// A quorum confirmed the leader after the barrier arrived; all that was committed then is up to `zxid`.

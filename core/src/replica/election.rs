@@ -1,0 +1,237 @@
+//! Who leads: pre-vote, and the promise of a new epoch.
+//!
+//! Safety rests on three rules, each in one place below: an epoch is promised once, to one candidate, durably
+//! (`promise`); only to a log at least as new as the promiser's (`on_new_epoch`); and nobody follows an epoch older than
+//! its promise (`follower.rs`, `is_current`). The pre-vote is for liveness only: it keeps a node that was away, or hears
+//! the leader badly, from forcing an election on the others.
+
+use crate::ids::{Epoch, PeerId, Zxid};
+use crate::io::{LookingReason, Note, Outputs, Write};
+use crate::quorum::Ballot;
+use crate::replica::journal::Vow;
+use crate::replica::message::PeerMessage;
+use crate::replica::{Replica, Role};
+use crate::time::{Duration, Now};
+use crate::timers::Timer;
+
+/// Without a leader.
+#[derive(Clone, Debug)]
+pub(super) struct Looking {
+    /// The pre-vote under way: for which epoch, and who would follow.
+    pre_vote: Option<(Epoch, Ballot)>,
+    /// Tries since the leader was lost: timeouts double with them.
+    tries: u32,
+}
+
+/// With a quorum's support, asking for its promises.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    epoch: Epoch,
+    promises: Ballot,
+    /// Where the log of each promiser ends, so that it can be brought up to date without asking again.
+    lasts: Vec<(PeerId, Zxid)>,
+    tries: u32,
+}
+
+impl Looking {
+    pub(super) fn started() -> Looking {
+        Looking { pre_vote: None, tries: 0 }
+    }
+}
+
+impl Replica {
+    /// The election timer: start a pre-vote, or give up a candidacy and start over.
+    pub(super) fn on_election_timeout(&mut self, now: Now, out: &mut Outputs) {
+        let tries = match &self.role {
+            Role::Looking(looking) => looking.tries,
+            Role::Candidate(candidate) => candidate.tries,
+            Role::Following(_) | Role::Leading(_) => return,
+        };
+        self.start_pre_vote(now, tries, out);
+    }
+
+    fn start_pre_vote(&mut self, now: Now, tries: u32, out: &mut Outputs) {
+        let epoch = self.promised.max(self.epoch_seen).next();
+        let last = self.log.last();
+        out.note(Note::PreVoting { epoch, last });
+        let ballot = Ballot::of(self.id);
+        let alone = self.voters.won(&ballot);
+        self.role = Role::Looking(Looking { pre_vote: Some((epoch, ballot)), tries: tries.saturating_add(1) });
+        self.set_election_timer(now, tries);
+        if alone {
+            self.stand(now, epoch, out);
+            return;
+        }
+        for peer in self.others().iter() {
+            out.send(*peer, PeerMessage::PreVote { epoch, last });
+        }
+    }
+
+    /// Timeouts are drawn anew for each try and double up to eight times the first, so that rivals part.
+    fn set_election_timer(&mut self, now: Now, tries: u32) {
+        let base = self.limits.election.0 << tries.min(3);
+        let wait = Duration(base + self.random_below(base));
+        self.timers.set(Timer::Election, now.mono + wait);
+    }
+
+    /// Would this node follow `from`? Changes nothing here, but for a node that knows better and may as well hurry.
+    pub(super) fn on_pre_vote(&mut self, now: Now, from: PeerId, epoch: Epoch, last: Zxid, out: &mut Outputs) {
+        let newer = last >= self.log.last();
+        let granted = newer && epoch > self.promised && !self.has_live_leader(now);
+        out.send(from, PeerMessage::PreVoteReply { epoch, granted, promised: self.promised });
+        if let (Role::Looking(Looking { pre_vote: None, .. }), false) = (&self.role, newer) {
+            // Only a log like this node's can win: do not wait out the back-off.
+            self.timers.set(Timer::Election, now.mono);
+        }
+    }
+
+    /// A leader heard of within three quarters of the time after which it would be given up. Followers give up within
+    /// a heartbeat of each other, so the first to do so finds the others willing.
+    fn has_live_leader(&self, now: Now) -> bool {
+        let fresh = Duration(self.limits.silence.0 / 4 * 3);
+        match &self.role {
+            Role::Looking(_) | Role::Candidate(_) => false,
+            Role::Following(following) => now.mono - following.heard < fresh,
+            Role::Leading(leading) => self.hears_quorum(leading, now, fresh),
+        }
+    }
+
+    pub(super) fn on_pre_vote_reply(
+        &mut self,
+        now: Now,
+        from: PeerId,
+        epoch: Epoch,
+        granted: bool,
+        promised: Epoch,
+        out: &mut Outputs,
+    ) {
+        self.epoch_seen = self.epoch_seen.max(promised);
+        let Role::Looking(looking) = &mut self.role else { return };
+        let Some((asked, ballot)) = &mut looking.pre_vote else { return };
+        if *asked != epoch {
+            return;
+        }
+        if promised >= epoch {
+            // The epoch is taken already: ask again for one above it, without waiting.
+            let tries = looking.tries;
+            self.start_pre_vote(now, tries, out);
+            return;
+        }
+        if !granted {
+            return;
+        }
+        ballot.add(from);
+        if self.voters.won(ballot) {
+            self.stand(now, epoch, out);
+        }
+    }
+
+    /// A quorum would follow: promise the epoch to itself, and ask the others to.
+    pub(super) fn stand(&mut self, now: Now, epoch: Epoch, out: &mut Outputs) {
+        let tries = match &self.role {
+            Role::Looking(looking) => looking.tries,
+            Role::Candidate(candidate) => candidate.tries,
+            Role::Following(_) | Role::Leading(_) => 0,
+        };
+        let last = self.log.last();
+        out.note(Note::Candidate { epoch, last });
+        self.role = Role::Candidate(Candidate { epoch, promises: Ballot::default(), lasts: Vec::new(), tries });
+        self.promise(epoch, self.id, out);
+        for peer in self.others().iter() {
+            out.send(*peer, PeerMessage::NewEpoch { epoch, last });
+        }
+        self.set_election_timer(now, tries);
+    }
+
+    /// Promises an epoch to a candidate: once, and durably before it is said.
+    pub(super) fn promise(&mut self, epoch: Epoch, candidate: PeerId, out: &mut Outputs) {
+        assert!(epoch > self.promised, "epoch {epoch:?} promised after {:?}", self.promised);
+        self.promised = epoch;
+        self.candidate = Some(candidate);
+        self.epoch_seen = self.epoch_seen.max(epoch);
+        self.journal.forget();
+        self.journal.write(Write::Promise { epoch, candidate }, out);
+        self.journal.hold(candidate, Vow::AckEpoch { epoch, candidate, last: self.log.last() });
+    }
+
+    /// A candidate, or a leader about to wrap its counter, asks for a promise.
+    pub(super) fn on_new_epoch(&mut self, now: Now, from: PeerId, epoch: Epoch, last: Zxid, out: &mut Outputs) {
+        self.epoch_seen = self.epoch_seen.max(epoch);
+        let promised_already = epoch == self.promised && self.candidate == Some(from);
+        if promised_already {
+            // The answer was lost, or is still on its way to the disk: say it again once it is there.
+            if matches!(self.role, Role::Looking(_) | Role::Following(_)) {
+                self.journal.hold(from, Vow::AckEpoch { epoch, candidate: from, last: self.log.last() });
+            }
+            return;
+        }
+        if epoch <= self.promised || last < self.log.last() {
+            out.send(from, PeerMessage::Refused { epoch, promised: self.promised });
+            return;
+        }
+        match &mut self.role {
+            // The leader rolls its epoch: clients stay, and the new epoch begins with its first heartbeat.
+            Role::Following(following) if following.leader == from => following.heard = now.mono,
+            Role::Looking(looking) => looking.pre_vote = None,
+            Role::Candidate(_) | Role::Following(_) | Role::Leading(_) => {
+                self.look(now, LookingReason::Superseded, out);
+            }
+        }
+        self.promise(epoch, from, out);
+        if let Role::Looking(_) = self.role {
+            // Time for the winner to show up.
+            self.set_election_timer(now, 1);
+        }
+    }
+
+    pub(super) fn on_refused(&mut self, now: Now, epoch: Epoch, promised: Epoch, out: &mut Outputs) {
+        self.epoch_seen = self.epoch_seen.max(promised);
+        let asked = match &self.role {
+            Role::Candidate(candidate) => candidate.epoch,
+            Role::Leading(leading) => leading.rolling.as_ref().map_or(leading.epoch, |rolling| rolling.epoch),
+            Role::Looking(_) | Role::Following(_) => return,
+        };
+        // Somebody has promised a newer epoch than the one asked for: this candidacy or reign has no future.
+        if asked == epoch && promised > epoch {
+            self.look(now, LookingReason::Superseded, out);
+        }
+    }
+
+    pub(super) fn on_ack_epoch(
+        &mut self,
+        now: Now,
+        from: PeerId,
+        epoch: Epoch,
+        candidate: PeerId,
+        last: Zxid,
+        out: &mut Outputs,
+    ) {
+        assert_eq!(candidate, self.id, "{from:?} promised {epoch:?} to {candidate:?}, and told {:?}", self.id);
+        match &mut self.role {
+            Role::Candidate(standing) if standing.epoch == epoch => {
+                assert!(last <= self.log.last(), "{from:?} promised {epoch:?} with the newer log {last:?}");
+                standing.promises.add(from);
+                if from != self.id {
+                    standing.lasts.push((from, last));
+                }
+                if self.voters.won(&standing.promises) {
+                    let lasts = std::mem::take(&mut standing.lasts);
+                    self.lead(now, epoch, &lasts, out);
+                }
+            }
+            Role::Leading(_) => self.on_roll_promise(now, from, epoch, out),
+            Role::Looking(_) | Role::Candidate(_) | Role::Following(_) => {}
+        }
+    }
+
+    /// The leader leaves and asks this node, whose log has everything, to stand at once.
+    pub(super) fn on_hand_over(&mut self, now: Now, from: PeerId, epoch: Epoch, out: &mut Outputs) {
+        let Role::Following(following) = &self.role else { return };
+        if following.leader != from || following.epoch != epoch {
+            return;
+        }
+        self.look(now, LookingReason::HandOver, out);
+        let epoch = self.promised.max(self.epoch_seen).next();
+        self.stand(now, epoch, out);
+    }
+}

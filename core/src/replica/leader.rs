@@ -1,0 +1,401 @@
+//! Leading: propose, count acknowledgements, commit; prove to live; roll the epoch; hand over.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::entry::{Body, Entry};
+use crate::ids::{Epoch, Origin, PeerId, Zxid};
+use crate::io::{LookingReason, Note, Outputs, Write};
+use crate::quorum::Ballot;
+use crate::replica::forward::Barrier;
+use crate::replica::journal::Vow;
+use crate::replica::message::PeerMessage;
+use crate::replica::sync::Outgoing;
+use crate::replica::{Replica, Retirement, Role};
+use crate::time::{Duration, Instant, Now};
+use crate::timers::Timer;
+
+/// In the lead of an epoch.
+#[derive(Clone, Debug)]
+pub(super) struct Leading {
+    pub(super) epoch: Epoch,
+    /// Tells this stay in the lead from any other; also the stream of this node's own commands.
+    pub(super) reign: u64,
+    /// A quorum holds the opening entry durably: clients are served. Stays true when the epoch is rolled.
+    pub(super) established: bool,
+    pub(super) followers: BTreeMap<PeerId, Follower>,
+    /// How far this node's own log is durable.
+    acked: Zxid,
+    /// The number of the last heartbeat.
+    pub(super) round: u64,
+    /// A barrier waits for a heartbeat: do not wait for its time.
+    pub(super) beat_wanted: bool,
+    pub(super) barriers: Vec<Barrier>,
+    /// The next epoch, while a quorum's promises for it are gathered.
+    pub(super) rolling: Option<Rolling>,
+    /// Commands that came while the epoch is being rolled.
+    waiting: VecDeque<(Origin, Body)>,
+}
+
+/// A new epoch for the same leader.
+#[derive(Clone, Debug)]
+pub(super) struct Rolling {
+    pub(super) epoch: Epoch,
+    promises: Ballot,
+}
+
+/// What a leader knows of a follower.
+#[derive(Clone, Debug)]
+pub(super) struct Follower {
+    pub(super) heard: Instant,
+    /// The last heartbeat it answered.
+    pub(super) echoed: u64,
+    /// How far its log is durable and known to be this leader's.
+    acked: Zxid,
+    /// What it has been told is committed.
+    told: Zxid,
+    pub(super) feed: Feed,
+    /// The feed was begun from the follower's promise, before it said that it follows.
+    pub(super) fed_since_promise: bool,
+    /// Its commands: of which stay, and how many have arrived.
+    pub(super) stream: u64,
+    pub(super) forwarded: u64,
+}
+
+/// How a follower is being given the log.
+#[derive(Clone, Debug)]
+pub(super) enum Feed {
+    /// It has yet to say where its log ends.
+    Unknown,
+    /// Its log is a prefix of this one's; it has been sent all up to `sent`.
+    Streaming { sent: Zxid, in_flight: VecDeque<(Zxid, usize)>, bytes: usize },
+    /// It gets the state.
+    Snapshot(Outgoing),
+}
+
+impl Feed {
+    pub(super) fn streaming(sent: Zxid) -> Feed {
+        Feed::Streaming { sent, in_flight: VecDeque::new(), bytes: 0 }
+    }
+}
+
+impl Replica {
+    /// A quorum has promised: open the epoch, and bring the promisers up to date at once.
+    pub(super) fn lead(&mut self, now: Now, epoch: Epoch, lasts: &[(PeerId, Zxid)], out: &mut Outputs) {
+        assert_eq!((self.promised, self.candidate), (epoch, Some(self.id)), "leading without this node's own promise");
+        out.note(Note::Elected { epoch, last: self.log.last() });
+        let reign = self.nonce();
+        let follower = Follower {
+            heard: now.mono,
+            echoed: 0,
+            acked: Zxid::ZERO,
+            told: Zxid::ZERO,
+            feed: Feed::Unknown,
+            fed_since_promise: false,
+            stream: 0,
+            forwarded: 0,
+        };
+        self.role = Role::Leading(Box::new(Leading {
+            epoch,
+            reign,
+            established: false,
+            followers: self.others().iter().map(|peer| (*peer, follower.clone())).collect(),
+            acked: Zxid::ZERO,
+            round: 0,
+            beat_wanted: false,
+            barriers: Vec::new(),
+            rolling: None,
+            waiting: VecDeque::new(),
+        }));
+        self.timers.clear(Timer::Election);
+        self.timers.set(Timer::Sync, now.mono + self.limits.sync);
+        self.open(now, epoch, out);
+        for (peer, last) in lasts {
+            self.feed(*peer, *last, out);
+            self.follower_mut(*peer).fed_since_promise = true;
+        }
+    }
+
+    /// The epoch's first entry. All before it is committed with it.
+    fn open(&mut self, now: Now, epoch: Epoch, out: &mut Outputs) {
+        let id = self.id;
+        let leading = self.leading_mut();
+        leading.epoch = epoch;
+        leading.rolling = None;
+        let origin = Origin { peer: id, stream: leading.reign, number: 0 };
+        let waiting = std::mem::take(&mut leading.waiting);
+        self.append(now, epoch.opening(), origin, Body::Opening, out);
+        self.beat(now, out);
+        for (origin, body) in waiting {
+            self.propose_or_wait(now, origin, body, out);
+        }
+    }
+
+    /// Gives a command the next zxid, or, at the end of the epoch's counter, lets it wait for the next epoch.
+    pub(super) fn propose_or_wait(&mut self, now: Now, origin: Origin, body: Body, out: &mut Outputs) {
+        let last = self.log.last();
+        let counter_max = self.limits.counter_max;
+        let leading = self.leading_mut();
+        assert_eq!(last.epoch(), leading.epoch, "a leader's log ends in its own epoch");
+        if last.counter() >= counter_max && leading.rolling.is_none() {
+            leading.waiting.push_back((origin, body));
+            self.roll(out);
+        } else if leading.rolling.is_some() {
+            leading.waiting.push_back((origin, body));
+        } else {
+            self.append(now, Zxid(last.0 + 1), origin, body, out);
+        }
+    }
+
+    fn append(&mut self, now: Now, zxid: Zxid, origin: Origin, body: Body, out: &mut Outputs) {
+        let entry = Arc::new(Entry { zxid, time: now.wall, origin, body });
+        self.journal.write(Write::Append(entry.clone()), out);
+        self.log.append(entry);
+        // The leader's own disk counts like any other, and not before it has it.
+        self.journal.hold(self.id, Vow::Ack { epoch: zxid.epoch(), upto: zxid });
+    }
+
+    /// Asks for promises of a new epoch without leaving the lead, because the counter is about to wrap.
+    fn roll(&mut self, out: &mut Outputs) {
+        let epoch = self.promised.max(self.epoch_seen).next();
+        out.note(Note::Rolling { epoch });
+        self.leading_mut().rolling = Some(Rolling { epoch, promises: Ballot::default() });
+        self.promise(epoch, self.id, out);
+        let last = self.log.last();
+        for peer in self.others().iter() {
+            out.send(*peer, PeerMessage::NewEpoch { epoch, last });
+        }
+    }
+
+    pub(super) fn on_roll_promise(&mut self, now: Now, from: PeerId, epoch: Epoch, out: &mut Outputs) {
+        let (id, last) = (self.id, self.log.last());
+        let leading = self.leading_mut();
+        if let Some(follower) = leading.followers.get_mut(&from) {
+            follower.heard = now.mono;
+        }
+        let Some(rolling) = &mut leading.rolling else { return };
+        if rolling.epoch != epoch {
+            return;
+        }
+        rolling.promises.add(from);
+        if from == id {
+            // `promise` dropped what was held of the old epoch; by now all of it is durable.
+            leading.acked = leading.acked.max(last);
+        }
+        let Role::Leading(leading) = &self.role else { unreachable!("still leading") };
+        if leading.rolling.as_ref().is_some_and(|rolling| self.voters.won(&rolling.promises)) {
+            self.open(now, epoch, out);
+        }
+    }
+
+    /// Sends what followers have not been sent, and what has been committed since.
+    pub(super) fn pump(&mut self, now: Now, out: &mut Outputs) {
+        let Role::Leading(leading) = &mut self.role else { return };
+        if leading.beat_wanted {
+            leading.beat_wanted = false;
+            self.beat(now, out);
+        }
+        let Role::Leading(leading) = &mut self.role else { return };
+        let (epoch, committed) = (leading.epoch, self.committed);
+        for (peer, follower) in &mut leading.followers {
+            let Feed::Streaming { sent, in_flight, bytes } = &mut follower.feed else { continue };
+            if *sent < self.log.base() {
+                // It lags behind what is in memory; the next heartbeat will make it say where it is.
+                follower.feed = Feed::Unknown;
+                continue;
+            }
+            while *sent < self.log.last() && *bytes < self.limits.follower_in_flight_bytes_max {
+                let mut weight = 0;
+                let entries: Vec<_> = self
+                    .log
+                    .after(*sent)
+                    .take(self.limits.append_entries_max)
+                    .take_while(|entry| {
+                        let fits = *bytes + weight < self.limits.follower_in_flight_bytes_max;
+                        weight += entry.weight();
+                        fits
+                    })
+                    .cloned()
+                    .collect();
+                let last = entries.last().expect("there is an entry after what was sent").zxid;
+                out.send(*peer, PeerMessage::Propose { epoch, previous: *sent, entries, committed });
+                *sent = last;
+                *bytes += weight;
+                in_flight.push_back((last, weight));
+                follower.told = committed;
+            }
+            if follower.told < committed {
+                follower.told = committed;
+                out.send(*peer, PeerMessage::Commit { epoch, upto: committed });
+            }
+        }
+    }
+
+    pub(super) fn on_ack(&mut self, now: Now, from: PeerId, epoch: Epoch, upto: Zxid, out: &mut Outputs) {
+        let id = self.id;
+        let Role::Leading(leading) = &mut self.role else { return };
+        if leading.epoch != epoch {
+            return;
+        }
+        assert!(upto <= self.log.last(), "{from:?} acknowledges {upto:?}, the log ends at {:?}", self.log.last());
+        if from == id {
+            leading.acked = leading.acked.max(upto);
+        } else {
+            let Some(follower) = leading.followers.get_mut(&from) else { return };
+            follower.heard = now.mono;
+            follower.acked = follower.acked.max(upto);
+            if let Feed::Streaming { in_flight, bytes, .. } = &mut follower.feed {
+                while let Some((last, weight)) = in_flight.front()
+                    && *last <= upto
+                {
+                    *bytes -= weight;
+                    in_flight.pop_front();
+                }
+            }
+        }
+        self.advance(out);
+    }
+
+    /// Commits what a quorum has on disk; nothing before the epoch's opening entry is among it, since entries of older
+    /// epochs may yet be on a quorum's disks and lose to another leader's (the Raft paper, section 5.4.2).
+    fn advance(&mut self, out: &mut Outputs) {
+        let Role::Leading(leading) = &mut self.role else { return };
+        let (id, own) = (self.id, leading.acked);
+        let reached = self.voters.reached_by_quorum(|peer| match leading.followers.get(&peer) {
+            Some(follower) => follower.acked,
+            None if peer == id => own,
+            None => Zxid::ZERO,
+        });
+        if reached < leading.epoch.opening() || reached <= self.committed {
+            return;
+        }
+        self.committed = reached;
+        if !leading.established {
+            leading.established = true;
+            self.timers.clear(Timer::Sync);
+            out.note(Note::Established { epoch: leading.epoch, committed: reached });
+        }
+    }
+
+    /// Says that this leader lives; and looks whether it still hears a quorum.
+    pub(super) fn beat(&mut self, now: Now, out: &mut Outputs) {
+        let Role::Leading(leading) = &self.role else { return };
+        if !self.hears_quorum(leading, now, self.limits.silence) {
+            self.look(now, LookingReason::QuorumLost, out);
+            return;
+        }
+        self.timers.set(Timer::Heartbeat, now.mono + self.limits.heartbeat);
+        let (last, committed, checkpoint) = (self.log.last(), self.committed, self.checkpoint);
+        let Role::Leading(leading) = &mut self.role else { unreachable!("still leading") };
+        leading.round += 1;
+        let Leading { epoch, reign, round, .. } = **leading;
+        for (peer, follower) in &leading.followers {
+            let sent = match &follower.feed {
+                Feed::Streaming { sent, .. } => *sent,
+                // Makes it say where its log ends.
+                Feed::Unknown | Feed::Snapshot(_) => last,
+            };
+            let (stream, forwarded) = (follower.stream, follower.forwarded);
+            out.send(
+                *peer,
+                PeerMessage::Heartbeat { epoch, reign, round, committed, sent, stream, forwarded, checkpoint },
+            );
+            if let Some(rolling) = &leading.rolling {
+                out.send(*peer, PeerMessage::NewEpoch { epoch: rolling.epoch, last });
+            }
+        }
+    }
+
+    pub(super) fn on_alive(&mut self, now: Now, from: PeerId, epoch: Epoch, round: u64, out: &mut Outputs) {
+        let Role::Leading(leading) = &mut self.role else { return };
+        if leading.epoch != epoch || round > leading.round {
+            return;
+        }
+        let Some(follower) = leading.followers.get_mut(&from) else { return };
+        follower.heard = now.mono;
+        follower.echoed = follower.echoed.max(round);
+        self.pass_barriers(out);
+    }
+
+    /// Whether a quorum, this node among it, has been heard within this time.
+    pub(super) fn hears_quorum(&self, leading: &Leading, now: Now, within: Duration) -> bool {
+        let heard = leading.followers.values().filter(|follower| now.mono - follower.heard < within).count();
+        heard + 1 >= self.voters.majority()
+    }
+
+    /// The operator wants this leader to end: ask a follower that has everything to stand.
+    pub(super) fn hand_over_if_ready(&mut self, now: Now, out: &mut Outputs) {
+        if self.retirement != Retirement::Wanted {
+            return;
+        }
+        let Role::Leading(leading) = &self.role else {
+            self.retired(out);
+            return;
+        };
+        let last = self.log.last();
+        let heir = leading
+            .followers
+            .iter()
+            .filter(|(_, follower)| follower.acked == last)
+            .max_by_key(|(_, follower)| follower.heard)
+            .map(|(peer, _)| *peer);
+        if let Some(heir) = heir {
+            out.send(heir, PeerMessage::HandOver { epoch: leading.epoch });
+            out.note(Note::HandedOver { to: heir });
+            self.retirement = Retirement::HandedOver;
+            self.look(now, LookingReason::HandOver, out);
+        }
+    }
+
+    /// Nothing after this may be dropped from memory: it follows on a snapshot that is under way.
+    pub(super) fn trim_floor(&mut self) -> Zxid {
+        let everything = Zxid(u64::MAX);
+        let (_, bytes) = self.log.size();
+        let window = self.limits.log_window_bytes_max;
+        let Role::Leading(leading) = &mut self.role else { return everything };
+        if bytes > window.saturating_mul(8) {
+            // The snapshot takes too long for the rate of writes: start over rather than run out of memory.
+            for follower in leading.followers.values_mut() {
+                if matches!(follower.feed, Feed::Snapshot(_)) {
+                    follower.feed = Feed::Unknown;
+                }
+            }
+        }
+        let keep = leading.followers.values().filter_map(|follower| match &follower.feed {
+            Feed::Snapshot(outgoing) => outgoing.keep(),
+            Feed::Unknown | Feed::Streaming { .. } => None,
+        });
+        keep.min().unwrap_or(everything)
+    }
+
+    /// Followers known, and how many of them have all that is committed.
+    pub fn followers(&self) -> (usize, usize) {
+        match &self.role {
+            Role::Leading(leading) => {
+                let synced =
+                    leading.followers.values().filter(|follower| matches!(follower.feed, Feed::Streaming { .. })).count();
+                (leading.followers.len(), synced)
+            }
+            Role::Looking(_) | Role::Candidate(_) | Role::Following(_) => (0, 0),
+        }
+    }
+
+    /// Commands proposed by this leader, or waiting to be, that are not committed.
+    pub fn uncommitted(&self) -> usize {
+        match &self.role {
+            Role::Leading(leading) => self.log.after_count(self.committed) + leading.waiting.len(),
+            Role::Looking(_) | Role::Candidate(_) | Role::Following(_) => 0,
+        }
+    }
+
+    fn leading_mut(&mut self) -> &mut Leading {
+        match &mut self.role {
+            Role::Leading(leading) => leading,
+            Role::Looking(_) | Role::Candidate(_) | Role::Following(_) => unreachable!("called by a leader only"),
+        }
+    }
+
+    fn follower_mut(&mut self, peer: PeerId) -> &mut Follower {
+        self.leading_mut().followers.get_mut(&peer).expect("every other voter is a follower")
+    }
+}
