@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!            io.rs      the boundary: Input, Output, Now
-//!            node.rs    the only file that knows both towers
+//!            node.rs    the only file that knows both towers, with snapshots.rs at its side
 //!   replica/  who leads, what is the order     service/  connections, FIFO per session, liveness
 //!                                              state/    the tree, ACLs, sessions, watches
 //!   log quorum timers record recovery hash     mechanisms that know no protocol
@@ -35,6 +35,7 @@ pub mod record;
 pub mod recovery;
 pub mod replica;
 pub mod service;
+pub mod snapshots;
 pub mod state;
 pub mod time;
 pub mod timers;
