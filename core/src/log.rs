@@ -106,7 +106,11 @@ impl Log {
     /// # Panics
     /// When one of them has been executed: a committed entry would be lost.
     pub fn truncate(&mut self, to: Zxid) {
-        assert!(to >= self.delivered(), "cutting to {to:?} would lose {:?}, which is executed", self.delivered());
+        assert!(
+            to >= self.delivered(),
+            "cutting to {to:?} would lose {:?}, which is executed",
+            self.delivered()
+        );
         while self.entries.back().is_some_and(|entry| entry.zxid > to) {
             let entry = self.entries.pop_back().expect("just seen");
             self.bytes -= entry.weight();
@@ -146,7 +150,9 @@ impl Log {
             }
             if zxid.epoch() == back.zxid.epoch() {
                 let distance = (back.zxid.counter() - zxid.counter()) as usize;
-                if distance < self.entries.len() && self.entries[self.entries.len() - 1 - distance].zxid == zxid {
+                if distance < self.entries.len()
+                    && self.entries[self.entries.len() - 1 - distance].zxid == zxid
+                {
                     return Ok(self.entries.len() - 1 - distance);
                 }
             }

@@ -138,7 +138,9 @@ impl Node {
         match input {
             Input::Peer { from, message } => self.on_peer(now, from, message, out),
             Input::PeerGone { peer } => self.replica.peer_gone(now, peer, out),
-            Input::Open { conn, address, hello } => self.desk.open(now, conn, address, hello, &self.state, out),
+            Input::Open { conn, address, hello } => {
+                self.desk.open(now, conn, address, hello, &self.state, out)
+            }
             Input::Request { conn, request } => self.desk.request(now, conn, request, &self.state, out),
             Input::Gone { conn } => self.desk.gone(conn),
             Input::Synced { lane, upto } => self.replica.synced(now, lane, upto, out),
@@ -215,7 +217,8 @@ impl Node {
         note_session(entry, &outcome, out);
         let number = match self.place {
             Place::Follower { stream } | Place::Leader { stream }
-                if (entry.origin.peer, entry.origin.stream) == (self.id, stream) && entry.origin.number > 0 =>
+                if (entry.origin.peer, entry.origin.stream) == (self.id, stream)
+                    && entry.origin.number > 0 =>
             {
                 Some(entry.origin.number)
             }
@@ -307,7 +310,9 @@ impl Node {
             (Some(leader), place) if leader == self.id => {
                 Role::Leading { established: matches!(place, Place::Leader { .. }) }
             }
-            (Some(leader), place) => Role::Following { leader, in_sync: matches!(place, Place::Follower { .. }) },
+            (Some(leader), place) => {
+                Role::Following { leader, in_sync: matches!(place, Place::Follower { .. }) }
+            }
         };
         Status {
             role,
@@ -371,4 +376,3 @@ fn note_session(entry: &Entry, outcome: &Outcome, out: &mut Outputs) {
         }
     }
 }
-

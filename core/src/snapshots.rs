@@ -85,7 +85,8 @@ impl Snapshots {
             }
             return;
         }
-        if self.own.is_none() && (self.entries_since >= self.due_after || self.bytes_since >= self.bytes_max) {
+        if self.own.is_none() && (self.entries_since >= self.due_after || self.bytes_since >= self.bytes_max)
+        {
             self.rearm();
             let zxid = state.applied();
             self.own = Some(Own::Emitting { freeze: state.freeze(), zxid, next: 0 });

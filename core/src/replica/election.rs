@@ -56,7 +56,8 @@ impl Replica {
         out.note(Note::PreVoting { epoch, last });
         let ballot = Ballot::of(self.id);
         let alone = self.voters.won(&ballot);
-        self.role = Role::Looking(Looking { pre_vote: Some((epoch, ballot)), tries: tries.saturating_add(1) });
+        self.role =
+            Role::Looking(Looking { pre_vote: Some((epoch, ballot)), tries: tries.saturating_add(1) });
         self.set_election_timer(now, tries);
         if alone {
             self.stand(now, epoch, out);
@@ -75,7 +76,14 @@ impl Replica {
     }
 
     /// Would this node follow `from`? Changes nothing here, but for a node that knows better and may as well hurry.
-    pub(super) fn on_pre_vote(&mut self, now: Now, from: PeerId, epoch: Epoch, last: Zxid, out: &mut Outputs) {
+    pub(super) fn on_pre_vote(
+        &mut self,
+        now: Now,
+        from: PeerId,
+        epoch: Epoch,
+        last: Zxid,
+        out: &mut Outputs,
+    ) {
         let newer = last >= self.log.last();
         let granted = newer && epoch > self.promised && !self.has_live_leader(now);
         out.send(from, PeerMessage::PreVoteReply { epoch, granted, promised: self.promised });
@@ -135,7 +143,8 @@ impl Replica {
         };
         let last = self.log.last();
         out.note(Note::Candidate { epoch, last });
-        self.role = Role::Candidate(Candidate { epoch, promises: Ballot::default(), lasts: Vec::new(), tries });
+        self.role =
+            Role::Candidate(Candidate { epoch, promises: Ballot::default(), lasts: Vec::new(), tries });
         self.promise(epoch, self.id, out);
         for peer in self.others().iter() {
             out.send(*peer, PeerMessage::NewEpoch { epoch, last });
@@ -155,7 +164,14 @@ impl Replica {
     }
 
     /// A candidate, or a leader about to wrap its counter, asks for a promise.
-    pub(super) fn on_new_epoch(&mut self, now: Now, from: PeerId, epoch: Epoch, last: Zxid, out: &mut Outputs) {
+    pub(super) fn on_new_epoch(
+        &mut self,
+        now: Now,
+        from: PeerId,
+        epoch: Epoch,
+        last: Zxid,
+        out: &mut Outputs,
+    ) {
         self.epoch_seen = self.epoch_seen.max(epoch);
         let promised_already = epoch == self.promised && self.candidate == Some(from);
         if promised_already {
@@ -206,7 +222,11 @@ impl Replica {
         last: Zxid,
         out: &mut Outputs,
     ) {
-        assert_eq!(candidate, self.id, "{from:?} promised {epoch:?} to {candidate:?}, and told {:?}", self.id);
+        assert_eq!(
+            candidate, self.id,
+            "{from:?} promised {epoch:?} to {candidate:?}, and told {:?}",
+            self.id
+        );
         match &mut self.role {
             Role::Candidate(standing) if standing.epoch == epoch => {
                 assert!(last <= self.log.last(), "{from:?} promised {epoch:?} with the newer log {last:?}");

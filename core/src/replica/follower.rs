@@ -107,7 +107,14 @@ impl Replica {
     }
 
     /// Follows the sender of a heartbeat, unless a newer epoch is promised.
-    fn follow_if_newer(&mut self, now: Now, from: PeerId, epoch: Epoch, reign: u64, out: &mut Outputs) -> bool {
+    fn follow_if_newer(
+        &mut self,
+        now: Now,
+        from: PeerId,
+        epoch: Epoch,
+        reign: u64,
+        out: &mut Outputs,
+    ) -> bool {
         if epoch < self.promised {
             return false;
         }
@@ -181,7 +188,8 @@ impl Replica {
         if following.incoming.is_some() {
             return;
         }
-        let ordered = entries.iter().try_fold(previous, |before, entry| (entry.zxid > before).then_some(entry.zxid));
+        let ordered =
+            entries.iter().try_fold(previous, |before, entry| (entry.zxid > before).then_some(entry.zxid));
         let Some(upto) = ordered else { return };
         if upto.epoch() > epoch {
             return;
@@ -243,7 +251,11 @@ impl Replica {
         if upto <= self.committed {
             return;
         }
-        assert!(self.log.contains(upto), "committed {upto:?} is not in the log that ends at {:?}", self.log.last());
+        assert!(
+            self.log.contains(upto),
+            "committed {upto:?} is not in the log that ends at {:?}",
+            self.log.last()
+        );
         self.committed = upto;
         if !following.in_sync && upto >= following.epoch.opening() {
             following.in_sync = true;
@@ -278,7 +290,12 @@ impl Replica {
         };
         if to < self.committed {
             let committed = self.committed;
-            out.push(crate::io::Output::Halt(crate::io::Fault::CommittedTruncated { leader: from, epoch, to, committed }));
+            out.push(crate::io::Output::Halt(crate::io::Fault::CommittedTruncated {
+                leader: from,
+                epoch,
+                to,
+                committed,
+            }));
             return;
         }
         if to < from_last {

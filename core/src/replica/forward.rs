@@ -30,7 +30,14 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// A heartbeat told what has arrived: send again what was lost.
-    pub(super) fn resend(&mut self, leader: PeerId, epoch: Epoch, stream: u64, arrived: u64, out: &mut Outputs) {
+    pub(super) fn resend(
+        &mut self,
+        leader: PeerId,
+        epoch: Epoch,
+        stream: u64,
+        arrived: u64,
+        out: &mut Outputs,
+    ) {
         while self.arrived < arrived {
             self.commands.pop_front().expect("only what was sent can have arrived");
             self.arrived += 1;
@@ -127,7 +134,11 @@ impl Replica {
             return;
         }
         let barrier = Barrier { from, stream, number, round: leading.round + 1, zxid: self.committed };
-        if !leading.barriers.iter().any(|other| (other.from, other.stream, other.number) == (from, stream, number)) {
+        if !leading
+            .barriers
+            .iter()
+            .any(|other| (other.from, other.stream, other.number) == (from, stream, number))
+        {
             leading.barriers.push(barrier);
             leading.beat_wanted = true;
         }

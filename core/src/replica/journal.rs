@@ -60,7 +60,9 @@ impl Journal {
     pub fn write(&mut self, write: Write, out: &mut Outputs) -> WriteSeq {
         let lane = match write {
             Write::Chunk { .. } => Lane::Snapshot,
-            Write::Append(_) | Write::Promise { .. } | Write::Truncate { .. } | Write::Reset { .. } => Lane::Log,
+            Write::Append(_) | Write::Promise { .. } | Write::Truncate { .. } | Write::Reset { .. } => {
+                Lane::Log
+            }
         };
         let progress = self.progress(lane);
         progress.written.0 += 1;
@@ -85,7 +87,11 @@ impl Journal {
     /// When the driver reports what was never written: it would release promises that do not hold.
     pub fn synced(&mut self, lane: Lane, upto: WriteSeq) {
         let progress = self.progress(lane);
-        assert!(upto <= progress.written, "{lane:?} lane synced to {upto:?}, written to {:?}", progress.written);
+        assert!(
+            upto <= progress.written,
+            "{lane:?} lane synced to {upto:?}, written to {:?}",
+            progress.written
+        );
         progress.synced = progress.synced.max(upto);
     }
 

@@ -82,7 +82,11 @@ impl Feed {
 impl Replica {
     /// A quorum has promised: open the epoch, and bring the promisers up to date at once.
     pub(super) fn lead(&mut self, now: Now, epoch: Epoch, lasts: &[(PeerId, Zxid)], out: &mut Outputs) {
-        assert_eq!((self.promised, self.candidate), (epoch, Some(self.id)), "leading without this node's own promise");
+        assert_eq!(
+            (self.promised, self.candidate),
+            (epoch, Some(self.id)),
+            "leading without this node's own promise"
+        );
         out.note(Note::Elected { epoch, last: self.log.last() });
         let reign = self.nonce();
         let follower = Follower {
@@ -237,7 +241,11 @@ impl Replica {
         if leading.epoch != epoch {
             return;
         }
-        assert!(upto <= self.log.last(), "{from:?} acknowledges {upto:?}, the log ends at {:?}", self.log.last());
+        assert!(
+            upto <= self.log.last(),
+            "{from:?} acknowledges {upto:?}, the log ends at {:?}",
+            self.log.last()
+        );
         if from == id {
             leading.acked = leading.acked.max(upto);
         } else {
@@ -298,7 +306,16 @@ impl Replica {
             let (stream, forwarded) = (follower.stream, follower.forwarded);
             out.send(
                 *peer,
-                PeerMessage::Heartbeat { epoch, reign, round, committed, sent, stream, forwarded, checkpoint },
+                PeerMessage::Heartbeat {
+                    epoch,
+                    reign,
+                    round,
+                    committed,
+                    sent,
+                    stream,
+                    forwarded,
+                    checkpoint,
+                },
             );
             if let Some(rolling) = &leading.rolling {
                 out.send(*peer, PeerMessage::NewEpoch { epoch: rolling.epoch, last });
@@ -372,8 +389,11 @@ impl Replica {
     pub fn followers(&self) -> (usize, usize) {
         match &self.role {
             Role::Leading(leading) => {
-                let synced =
-                    leading.followers.values().filter(|follower| matches!(follower.feed, Feed::Streaming { .. })).count();
+                let synced = leading
+                    .followers
+                    .values()
+                    .filter(|follower| matches!(follower.feed, Feed::Streaming { .. }))
+                    .count();
                 (leading.followers.len(), synced)
             }
             Role::Looking(_) | Role::Candidate(_) | Role::Following(_) => (0, 0),
@@ -391,7 +411,9 @@ impl Replica {
     fn leading_mut(&mut self) -> &mut Leading {
         match &mut self.role {
             Role::Leading(leading) => leading,
-            Role::Looking(_) | Role::Candidate(_) | Role::Following(_) => unreachable!("called by a leader only"),
+            Role::Looking(_) | Role::Candidate(_) | Role::Following(_) => {
+                unreachable!("called by a leader only")
+            }
         }
     }
 

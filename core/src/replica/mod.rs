@@ -130,7 +130,11 @@ impl Replica {
         assert!(voters.contains(id), "this node, {id:?}, is not among the voters {voters:?}");
         let (promised, candidate, entries) = recovered;
         let log = Log::new(base, entries);
-        assert!(promised >= log.last().epoch(), "promised {promised:?}, but the log ends at {:?}", log.last());
+        assert!(
+            promised >= log.last().epoch(),
+            "promised {promised:?}, but the log ends at {:?}",
+            log.last()
+        );
         let mut timers = Timers::default();
         timers.set(Timer::Election, Instant(0));
         Replica {
@@ -167,12 +171,24 @@ impl Replica {
             PeerMessage::NewEpoch { epoch, last } => self.on_new_epoch(now, from, epoch, last, out),
             PeerMessage::Refused { epoch, promised } => self.on_refused(now, epoch, promised, out),
             PeerMessage::Vow(vow) => self.on_vow(now, from, *vow.get(), out),
-            PeerMessage::Heartbeat { epoch, reign, round, committed, sent, stream, forwarded, checkpoint: _ } => {
-                let heartbeat = follower::Heartbeat { epoch, reign, round, committed, sent, stream, forwarded };
+            PeerMessage::Heartbeat {
+                epoch,
+                reign,
+                round,
+                committed,
+                sent,
+                stream,
+                forwarded,
+                checkpoint: _,
+            } => {
+                let heartbeat =
+                    follower::Heartbeat { epoch, reign, round, committed, sent, stream, forwarded };
                 self.on_heartbeat(now, from, heartbeat, out)
             }
             PeerMessage::Alive { epoch, round } => self.on_alive(now, from, epoch, round, out),
-            PeerMessage::Position { epoch, last, stream } => self.on_position(now, from, epoch, last, stream, out),
+            PeerMessage::Position { epoch, last, stream } => {
+                self.on_position(now, from, epoch, last, stream, out)
+            }
             PeerMessage::Truncate { epoch, to } => self.on_truncate(now, from, epoch, to, out),
             PeerMessage::Propose { epoch, previous, entries, committed } => {
                 self.on_propose(now, from, epoch, previous, entries, committed, out)
@@ -338,7 +354,14 @@ impl Replica {
     }
 
     /// Writes a piece of a snapshot of this node's own.
-    pub fn write_snapshot(&mut self, zxid: Zxid, index: u32, bytes: Arc<[u8]>, last: bool, out: &mut Outputs) -> WriteSeq {
+    pub fn write_snapshot(
+        &mut self,
+        zxid: Zxid,
+        index: u32,
+        bytes: Arc<[u8]>,
+        last: bool,
+        out: &mut Outputs,
+    ) -> WriteSeq {
         assert!(!self.receives_snapshot(), "the leader's snapshot is being written");
         self.journal.write(Write::Chunk { zxid, index, bytes, last }, out)
     }
@@ -378,7 +401,9 @@ impl Replica {
 
     fn on_vow(&mut self, now: Now, from: PeerId, vow: Vow, out: &mut Outputs) {
         match vow {
-            Vow::AckEpoch { epoch, candidate, last } => self.on_ack_epoch(now, from, epoch, candidate, last, out),
+            Vow::AckEpoch { epoch, candidate, last } => {
+                self.on_ack_epoch(now, from, epoch, candidate, last, out)
+            }
             Vow::Ack { epoch, upto } => self.on_ack(now, from, epoch, upto, out),
             Vow::Positioned { epoch, last, stream } => self.on_position(now, from, epoch, last, stream, out),
         }

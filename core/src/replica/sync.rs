@@ -221,7 +221,14 @@ impl Replica {
     }
 
     /// A piece of the leader's state.
-    pub(super) fn on_snapshot_chunk(&mut self, now: Now, from: PeerId, epoch: Epoch, chunk: Chunk, out: &mut Outputs) {
+    pub(super) fn on_snapshot_chunk(
+        &mut self,
+        now: Now,
+        from: PeerId,
+        epoch: Epoch,
+        chunk: Chunk,
+        out: &mut Outputs,
+    ) {
         if !self.is_current(now, from, epoch, out) {
             return;
         }
@@ -230,7 +237,8 @@ impl Replica {
             // A late piece of a snapshot that is behind this node by now.
             return;
         }
-        let begins = chunk.index == 0 && following.incoming.as_ref().is_none_or(|other| other.zxid < chunk.zxid);
+        let begins =
+            chunk.index == 0 && following.incoming.as_ref().is_none_or(|other| other.zxid < chunk.zxid);
         if begins {
             following.incoming = Some(Incoming { zxid: chunk.zxid, chunks: Vec::new(), complete: None });
         }
