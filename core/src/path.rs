@@ -58,8 +58,9 @@ pub fn join(parent: &str, name: &str) -> String {
     format!("{parent}{separator}{name}")
 }
 
-/// The path of a sequential node: ten digits, a sign among them once the counter has wrapped.
-pub fn sequential(prefix: &str, counter: i32) -> String {
+/// The path of a sequential node: ten digits. The counter is wider than ZooKeeper's, which sticks at 2^31 - 1: there are
+/// more digits only after ten thousand million children.
+pub fn sequential(prefix: &str, counter: i64) -> String {
     format!("{prefix}{counter:010}")
 }
 
@@ -164,8 +165,8 @@ mod tests {
     #[test]
     fn sequence_suffix() {
         assert_eq!(sequential("/s-", 1), "/s-0000000001");
-        assert_eq!(sequential("/s-", i32::MAX), "/s-2147483647");
-        assert_eq!(sequential("/s-", i32::MIN), "/s--2147483648");
+        assert_eq!(sequential("/s-", i32::MAX.into()), "/s-2147483647");
+        assert_eq!(sequential("/s-", i64::from(i32::MAX) + 1), "/s-2147483648");
     }
 
     proptest! {

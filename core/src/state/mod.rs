@@ -1,20 +1,38 @@
 //! The right tower's meaning: what entries do to the tree and to sessions. It never asks how they were ordered.
+//!
+//! ```text
+//! apply   entries, sessions     tree      nodes, Stats, digest, undo     acl    who may what
+//! writes  checks, multi         sessions  who is attached where          watch  who is told what
+//!                               freeze    snapshots        overlay       copy on write
+//! ```
 
+mod acl;
+mod apply;
+mod freeze;
+mod overlay;
+mod sessions;
+mod tree;
 mod watch;
+mod writes;
 
 use std::sync::Arc;
 
-use crate::api::{Acl, Data, EventKind, Id, Response, Stat};
-use crate::entry::Entry;
+use crate::api::{Acl, Data, EventKind, Id, Response, Stat, perms};
 use crate::error::ErrorCode;
 use crate::ids::{Origin, SessionId, Zxid};
 
+use freeze::Freezes;
+use sessions::Sessions;
+use tree::{Slot, Tree};
 pub use watch::{WatchKind, WatchTable};
 
 /// The replicated state: a function of the entries applied, and of nothing else.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct State {
     applied: Zxid,
+    tree: Tree,
+    sessions: Sessions,
+    freezes: Freezes,
 }
 
 /// A session, as the replicated state knows it. Whether its client is alive is the leader's business, not the state's.
@@ -58,7 +76,12 @@ pub struct FreezeId(pub u64);
 impl State {
     /// The tree at birth: `/`, `/zookeeper`, `/zookeeper/quota`, `/zookeeper/config`; no sessions.
     pub fn new() -> State {
-        State { applied: Zxid::ZERO }
+        State {
+            applied: Zxid::ZERO,
+            tree: Tree::new(),
+            sessions: Sessions::default(),
+            freezes: Freezes::default(),
+        }
     }
 
     /// The last entry applied.
@@ -66,101 +89,99 @@ impl State {
         self.applied
     }
 
-    /// Executes an entry. Appends what watches have to see to `changes`.
-    ///
-    /// # Panics
-    /// When the entry is not after the last one applied: the order is broken.
-    pub fn apply(&mut self, entry: &Entry, changes: &mut Vec<Change>) -> Outcome {
-        let _ = (entry, changes);
-        todo!()
-    }
-
     /// An order-free digest of the tree and the sessions: equal on replicas that have applied the same entries.
     pub fn digest(&self) -> u64 {
-        todo!()
+        self.tree.digest().wrapping_add(self.sessions.digest())
+    }
+
+    /// The slow twin of [`State::digest`], computed from all nodes and sessions anew: for tests.
+    pub fn digest_from_scratch(&self) -> u64 {
+        self.tree.digest_from_scratch().wrapping_add(self.sessions.digest_from_scratch())
     }
 
     /// A session, if it is open.
     pub fn session(&self, id: SessionId) -> Option<&Session> {
-        let _ = id;
-        todo!()
+        self.sessions.get(id)
     }
 
     /// All open sessions, ascending.
     pub fn sessions(&self) -> impl Iterator<Item = (SessionId, &Session)> {
-        std::iter::empty()
+        self.sessions.iter()
+    }
+
+    /// The paths of a session's ephemeral nodes, sorted.
+    pub fn ephemerals(&self, id: SessionId) -> impl Iterator<Item = String> {
+        self.tree.ephemerals(id.0).into_keys()
     }
 
     /// exists: READ is checked if the node exists.
     pub fn exists(&self, path: &str, ids: &[Id]) -> Result<Stat, ErrorCode> {
-        let _ = (path, ids);
-        todo!()
+        // The one thing about a path that a read looks at (section 2.4).
+        if path.contains('\0') {
+            return Err(ErrorCode::BadArguments);
+        }
+        let slot = self.readable(path, perms::READ, ids)?;
+        Ok(self.tree.stat(slot))
     }
 
     /// getData.
     pub fn get_data(&self, path: &str, ids: &[Id]) -> Result<(Data, Stat), ErrorCode> {
-        let _ = (path, ids);
-        todo!()
+        let slot = self.readable(path, perms::READ, ids)?;
+        Ok((self.tree.node(slot).data.clone(), self.tree.stat(slot)))
     }
 
     /// getChildren: sorted names.
     pub fn get_children(&self, path: &str, ids: &[Id]) -> Result<(Vec<String>, Stat), ErrorCode> {
-        let _ = (path, ids);
-        todo!()
+        let slot = self.readable(path, perms::READ, ids)?;
+        let names = self.tree.node(slot).children.keys().map(|name| name.to_string()).collect();
+        Ok((names, self.tree.stat(slot)))
     }
 
     /// getACL: READ or ADMIN; digest hashes are hidden from those without ADMIN.
     pub fn get_acl(&self, path: &str, ids: &[Id]) -> Result<(Arc<[Acl]>, Stat), ErrorCode> {
-        let _ = (path, ids);
-        todo!()
+        let slot = self.readable(path, perms::READ | perms::ADMIN, ids)?;
+        Ok((acl::shown(self.tree.acl(slot), ids), self.tree.stat(slot)))
     }
 
     /// The node's Stat without any check, for setWatches.
     pub fn stat(&self, path: &str) -> Option<Stat> {
-        let _ = path;
-        todo!()
+        self.tree.lookup(path).map(|slot| self.tree.stat(slot))
     }
 
     /// Whether `ids` may read something under `acl`: the filter of section 6.4.
     pub fn may_read(&self, acl: &[Acl], ids: &[Id]) -> bool {
-        let _ = (acl, ids);
-        todo!()
-    }
-
-    /// Begins a snapshot of the state as it is now. Any number may be in the making at once.
-    pub fn freeze(&mut self) -> FreezeId {
-        todo!()
-    }
-
-    /// The next piece of a snapshot, about `bytes_max` long, and whether it is the last. Dropped after the last.
-    pub fn next_chunk(&mut self, id: FreezeId, bytes_max: usize) -> (Arc<[u8]>, bool) {
-        let _ = (id, bytes_max);
-        todo!()
-    }
-
-    /// Gives up a snapshot in the making.
-    pub fn thaw(&mut self, id: FreezeId) {
-        let _ = id;
-    }
-
-    /// Rebuilds the state from the pieces of a snapshot; the error says what is wrong with them.
-    pub fn restore<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Result<State, String> {
-        let _ = chunks.into_iter().count();
-        Ok(State::new())
+        acl::allows(acl, perms::READ, ids)
     }
 
     /// Number of nodes as ZooKeeper counts them: 5 for an empty tree (the root counts twice).
     pub fn node_count(&self) -> u64 {
-        todo!()
+        self.tree.len() as u64 + 1
     }
 
     /// Number of ephemeral nodes.
     pub fn ephemeral_count(&self) -> u64 {
-        todo!()
+        self.tree.ephemeral_count()
     }
 
-    /// Bytes of paths and data, about.
+    /// Bytes of names and data.
     pub fn data_size(&self) -> u64 {
-        todo!()
+        self.tree.data_size()
+    }
+
+    /// A node that may be read: with any of the permission bits `wanted`.
+    fn readable(&self, path: &str, wanted: i32, ids: &[Id]) -> Result<Slot, ErrorCode> {
+        let slot = self.tree.lookup(path).ok_or(ErrorCode::NoNode)?;
+        self.allow(slot, wanted, ids)?;
+        Ok(slot)
+    }
+
+    fn allow(&self, slot: Slot, wanted: i32, ids: &[Id]) -> Result<(), ErrorCode> {
+        if acl::allows(self.tree.acl(slot), wanted, ids) { Ok(()) } else { Err(ErrorCode::NoAuth) }
+    }
+}
+
+impl Default for State {
+    fn default() -> State {
+        State::new()
     }
 }
