@@ -53,8 +53,31 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// Every one of them.
+    pub const ALL: [ErrorCode; 14] = [
+        ErrorCode::RuntimeInconsistency,
+        ErrorCode::MarshallingError,
+        ErrorCode::Unimplemented,
+        ErrorCode::BadArguments,
+        ErrorCode::NoNode,
+        ErrorCode::NoAuth,
+        ErrorCode::BadVersion,
+        ErrorCode::NoChildrenForEphemerals,
+        ErrorCode::NodeExists,
+        ErrorCode::NotEmpty,
+        ErrorCode::SessionExpired,
+        ErrorCode::InvalidAcl,
+        ErrorCode::AuthFailed,
+        ErrorCode::SessionMoved,
+    ];
+
     /// The number on the wire.
     pub const fn code(self) -> i32 {
         self as i32
+    }
+
+    /// The error that a number on the wire stands for.
+    pub fn from_code(code: i32) -> Option<ErrorCode> {
+        ErrorCode::ALL.into_iter().find(|error| error.code() == code)
     }
 }
