@@ -1,8 +1,8 @@
 //! Records of the log: the encoder that a log lane owns, and the decoder that recovery uses. The layout is in the
 //! parent module.
 //!
-//! The encoder never writes a number twice and never claims durability it was not told of. It decides neither when
-//! a segment is full nor when to sync; it opens no file.
+//! The encoder never claims durability it was not told of. It decides neither when a segment is full nor when to
+//! sync; it opens no file.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::io::Write;
 pub const SEGMENT_HEADER_BYTES: usize = 4096;
 
 const MAGIC: &[u8; 8] = b"vivalog\n";
-const CHECKED_BYTES: usize = 64;
+const CHECKED_BYTES: usize = 72;
 
 /// What the first page of a segment says. It makes all older segments dispensable, once a snapshot covers them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,12 +44,12 @@ impl SegmentHeader {
         let page: &[u8; SEGMENT_HEADER_BYTES] = bytes.first_chunk().ok_or(HeaderError::Damaged)?;
         let salt = read_prefix(&page[..CHECKED_BYTES], u32_at(page, CHECKED_BYTES), MAGIC, identity)?;
         let header = SegmentHeader {
-            segment: u64_at(page, 24),
-            previous: u64_at(page, 32),
-            first: u64_at(page, 40),
-            last: Zxid(u64_at(page, 48)),
-            promised: Epoch(u32_at(page, 56)),
-            candidate: (page[60] != 0).then_some(PeerId(page[60])),
+            segment: u64_at(page, 32),
+            previous: u64_at(page, 40),
+            first: u64_at(page, 48),
+            last: Zxid(u64_at(page, 56)),
+            promised: Epoch(u32_at(page, 64)),
+            candidate: (page[68] != 0).then_some(PeerId(page[68])),
         };
         if header.segment != segment {
             return Err(HeaderError::Misnamed { found: FileName::Segment(header.segment) });
@@ -66,12 +66,12 @@ impl SegmentHeader {
         out.resize(start + SEGMENT_HEADER_BYTES, 0);
         let page = &mut out[start..];
         write_prefix(page, MAGIC, identity);
-        page[24..32].copy_from_slice(&self.segment.to_le_bytes());
-        page[32..40].copy_from_slice(&self.previous.to_le_bytes());
-        page[40..48].copy_from_slice(&self.first.to_le_bytes());
-        page[48..56].copy_from_slice(&self.last.0.to_le_bytes());
-        page[56..60].copy_from_slice(&self.promised.0.to_le_bytes());
-        page[60] = self.candidate.map_or(0, |peer| peer.0);
+        page[32..40].copy_from_slice(&self.segment.to_le_bytes());
+        page[40..48].copy_from_slice(&self.previous.to_le_bytes());
+        page[48..56].copy_from_slice(&self.first.to_le_bytes());
+        page[56..64].copy_from_slice(&self.last.0.to_le_bytes());
+        page[64..68].copy_from_slice(&self.promised.0.to_le_bytes());
+        page[68] = self.candidate.map_or(0, |peer| peer.0);
         let salt = checksum(0, &page[..CHECKED_BYTES]);
         page[CHECKED_BYTES..CHECKED_BYTES + 4].copy_from_slice(&salt.to_le_bytes());
         salt
@@ -83,7 +83,7 @@ impl SegmentHeader {
 pub struct Resume {
     /// Number of the last record that is kept; 0 when there is none.
     pub previous: u64,
-    /// Number of the next record: beyond every number that may ever have been written.
+    /// Number of the next record: beyond every number that the files can have a trace of.
     pub next: u64,
     /// Where the history of the log ends.
     pub last: Zxid,

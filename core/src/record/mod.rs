@@ -13,7 +13,8 @@
 //! ```text
 //!  0  u32  length of the payload
 //!  4  u8   kind; then three zeros
-//!  8  u64  number: in a log 1, 2, 3, ... through all segments and runs, never used twice; in a snapshot the index
+//!  8  u64  number: in a log 1, 2, 3, ... through all segments and runs, not used again once it can have left a
+//!          trace on the disk; in a snapshot the index
 //! 16  u64  durable: the highest number known to be durable when this record was encoded; always below `number`
 //! 24  u32  checksum of bytes 0..24, started from the checksum of the file's header
 //! 28  u32  checksum of the payload, started from the checksum of the head
@@ -29,16 +30,17 @@
 //! ```text
 //!  0  [u8; 8]  "vivalog\n"
 //!  8  u32      format version
-//! 12  u8       node id; then three zeros
+//! 12  u32      checksum of bytes 0..12; up to here, all versions are alike
 //! 16  u64      cluster id
-//! 24  u64      number of the segment; ascending, not without gaps
-//! 32  u64      previous: number of the last record before this segment. Whatever its segment holds after that
+//! 24  u8       node id; then seven zeros
+//! 32  u64      number of the segment; ascending, not without gaps
+//! 40  u64      previous: number of the last record before this segment. Whatever its segment holds after that
 //!              record is void.
-//! 40  u64      first: number of the first record of this segment; more than `previous`
-//! 48  u64      zxid at which the history ends before this segment
-//! 56  u32      newest epoch promised before this segment
-//! 60  u8       to whom, 0 when nobody; then three zeros
-//! 64  u32      checksum of bytes 0..64
+//! 48  u64      first: number of the first record of this segment; more than `previous`
+//! 56  u64      zxid at which the history ends before this segment
+//! 64  u32      newest epoch promised before this segment
+//! 68  u8       to whom, 0 when nobody; then three zeros
+//! 72  u32      checksum of bytes 0..72
 //! ```
 //!
 //! Kinds of a log, and their payloads: 1 append: u64 zxid, then the entry in `postcard`'s encoding; 2 promise: u32
@@ -50,11 +52,12 @@
 //! ```text
 //!  0  [u8; 8]  "vivasnap"
 //!  8  u32      format version
-//! 12  u8       node id; then three zeros
+//! 12  u32      checksum of bytes 0..12; up to here, all versions are alike
 //! 16  u64      cluster id
-//! 24  u64      zxid
-//! 32  u32      zero
-//! 36  u32      checksum of bytes 0..36
+//! 24  u8       node id; then seven zeros
+//! 32  u64      zxid
+//! 40  u32      zero
+//! 44  u32      checksum of bytes 0..44
 //! ```
 
 mod log;
@@ -135,9 +138,7 @@ pub enum HeaderError {
     #[error("its header is damaged")]
     Damaged,
     /// Written by a newer release.
-    #[error(
-        "its format version is {found}, this release knows up to {FORMAT_VERSION}: run the newer release"
-    )]
+    #[error("its format version is {found}, this release knows up to {FORMAT_VERSION}")]
     Newer { found: u32 },
     /// Another server's.
     #[error(
@@ -170,8 +171,8 @@ impl Head {
     pub fn read(bytes: &[u8], offset: usize, salt: u32) -> Option<Head> {
         let head: &[u8; RECORD_HEAD_BYTES] = bytes.get(offset..)?.first_chunk()?;
         let kind = head[4];
-        // The cheap test first: most offsets that a search tries are zeros.
-        if kind == 0 {
+        // The cheap test first: most offsets that a search tries are no heads.
+        if !matches!(kind, KIND_APPEND..=KIND_MARK | KIND_CHUNK | KIND_FOOTER) || head[5..8] != [0; 3] {
             return None;
         }
         let checksum = checksum(salt, &head[..24]);
@@ -245,16 +246,18 @@ fn write_record(
 fn write_prefix(header: &mut [u8], magic: &[u8; 8], identity: Identity) {
     header[0..8].copy_from_slice(magic);
     header[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
-    header[12] = identity.node.0;
+    let prefix = checksum(0, &header[0..12]);
+    header[12..16].copy_from_slice(&prefix.to_le_bytes());
     header[16..24].copy_from_slice(&identity.cluster.to_le_bytes());
+    header[24] = identity.node.0;
 }
 
 /// Checks a header of which `checked` is all that its checksum covers, and `stored` what is written for it.
 fn read_prefix(checked: &[u8], stored: u32, magic: &[u8; 8], expected: Identity) -> Result<u32, HeaderError> {
-    if &checked[0..8] != magic {
+    if &checked[0..8] != magic || u32_at(checked, 12) != checksum(0, &checked[0..12]) {
         return Err(HeaderError::Damaged);
     }
-    // Before the checksum: a newer version may keep it somewhere else.
+    // Before the other checksum: a newer version may keep it somewhere else.
     let version = u32_at(checked, 8);
     if version > FORMAT_VERSION {
         return Err(HeaderError::Newer { found: version });
@@ -263,7 +266,7 @@ fn read_prefix(checked: &[u8], stored: u32, magic: &[u8; 8], expected: Identity)
     if checksum != stored || version == 0 {
         return Err(HeaderError::Damaged);
     }
-    let found = Identity { cluster: u64_at(checked, 16), node: PeerId(checked[12]) };
+    let found = Identity { cluster: u64_at(checked, 16), node: PeerId(checked[24]) };
     if found != expected {
         return Err(HeaderError::Foreign { found, expected });
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::*;
 
 const MAGIC: &[u8; 8] = b"vivasnap";
-const HEADER_BYTES: usize = 40;
-const CHECKED_BYTES: usize = 36;
+const HEADER_BYTES: usize = 48;
+const CHECKED_BYTES: usize = 44;
 
 /// Makes the bytes of one snapshot file, chunk after chunk.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ impl SnapshotEncoder {
         out.resize(start + HEADER_BYTES, 0);
         let header = &mut out[start..];
         write_prefix(header, MAGIC, identity);
-        header[24..32].copy_from_slice(&zxid.0.to_le_bytes());
+        header[32..40].copy_from_slice(&zxid.0.to_le_bytes());
         let salt = checksum(0, &header[..CHECKED_BYTES]);
         header[CHECKED_BYTES..].copy_from_slice(&salt.to_le_bytes());
         SnapshotEncoder { zxid, salt, chunks: 0, bytes: 0 }
@@ -84,7 +84,7 @@ pub fn decode_snapshot(
 ) -> Result<Vec<Arc<[u8]>>, SnapshotError> {
     let header: &[u8; HEADER_BYTES] = bytes.first_chunk().ok_or(HeaderError::Damaged)?;
     let salt = read_prefix(&header[..CHECKED_BYTES], u32_at(header, CHECKED_BYTES), MAGIC, identity)?;
-    let found = Zxid(u64_at(header, 24));
+    let found = Zxid(u64_at(header, 32));
     if found != zxid {
         return Err(HeaderError::Misnamed { found: FileName::Snapshot(found) }.into());
     }
@@ -174,6 +174,8 @@ mod tests {
         assert!(decode_snapshot(&sample(), Zxid(1), IDENTITY).is_err());
         let mut newer = sample();
         newer[8] = 2;
+        let prefix = checksum(0, &newer[..12]);
+        newer[12..16].copy_from_slice(&prefix.to_le_bytes());
         let refused = decode_snapshot(&newer, ZXID, IDENTITY).expect_err("newer").to_string();
         assert!(refused.contains("format version is 2"), "{refused}");
     }
