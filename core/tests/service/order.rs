@@ -1,7 +1,8 @@
 //! Replies in the order of requests, and reads that see what came before them and nothing else.
 
-use vivarium_core::api::{Op, Reply};
+use vivarium_core::api::{Acl, Id, Op, Reply, Response, perms};
 use vivarium_core::error::ErrorCode;
+use vivarium_core::ids::SessionId;
 
 use crate::world::{Client, Said, World, auth, create, create_as, data_of, get, hello, set, short, sync};
 
@@ -144,7 +145,7 @@ fn a_close_is_answered_and_what_follows_is_dropped() {
     let mut world = World::new(1);
     let client = world.client(0);
     let session = world.session(client);
-    world.ask(client, 1, create_as("/mine", 1, vivarium_core::api::Acl::open()));
+    world.ask(client, 1, create_as("/mine", 1, Acl::open()));
     world.ask(client, 2, Op::CloseSession);
     world.ask(client, 3, create("/b"));
     world.settle();
@@ -157,14 +158,8 @@ fn a_close_is_answered_and_what_follows_is_dropped() {
 /// A node that only `alice:pw` may touch.
 fn private(world: &mut World, path: &str) -> Client {
     let owner = world.client(0);
-    assert_eq!(
-        world.answer(owner, auth("digest", "alice:pw")).result,
-        Ok(vivarium_core::api::Response::Empty)
-    );
-    let creator = vivarium_core::api::Acl {
-        perms: vivarium_core::api::perms::ALL,
-        id: vivarium_core::api::Id { scheme: "auth".into(), id: String::new() },
-    };
+    assert_eq!(world.answer(owner, auth("digest", "alice:pw")).result, Ok(Response::Empty));
+    let creator = Acl { perms: perms::ALL, id: Id { scheme: "auth".into(), id: String::new() } };
     let reply = world.answer(owner, create_as(path, 0, vec![creator]));
     assert!(reply.result.is_ok(), "{reply:?}");
     owner
@@ -184,6 +179,17 @@ fn an_auth_counts_for_what_is_received_after_it() {
     world.settle();
     let said = world.hear(client);
     assert_eq!(short(&said), ["1@4", "100@4!-102", "2@5!-102", "-4@0", "101@5", "3@6"]);
+}
+
+#[test]
+fn a_client_is_its_address_from_the_start() {
+    let mut world = World::new(1);
+    let client = world.client(0);
+    let only = |address: &str| Acl { perms: perms::ALL, id: Id { scheme: "ip".into(), id: address.into() } };
+    world.answer(client, create_as("/here", 0, vec![only("10.0.0.9")]));
+    world.answer(client, create_as("/elsewhere", 0, vec![only("10.0.0.8")]));
+    assert!(world.answer(client, get("/here")).result.is_ok());
+    assert_eq!(world.answer(client, get("/elsewhere")).result, Err(ErrorCode::NoAuth));
 }
 
 #[test]
@@ -214,7 +220,7 @@ fn a_refused_auth_ends_the_connection_in_its_turn() {
 fn what_is_sent_right_behind_the_first_packet_is_answered_after_it() {
     let mut world = World::new(1);
     private(&mut world, "/p");
-    let client = world.open(0, hello(vivarium_core::ids::SessionId(0), None));
+    let client = world.open(0, hello(SessionId(0), None));
     world.ask(client, 100, get("/p"));
     world.ask(client, -4, auth("digest", "alice:pw"));
     world.ask(client, -8, Op::SetWatches { relative_zxid: 0, data: vec![], exist: vec![], child: vec![] });

@@ -1,10 +1,11 @@
 //! Sessions: how they begin, move and end, and what their connections hear of it.
 
-use vivarium_core::api::{ConnectRequest, Op};
+use vivarium_core::api::{Acl, ConnectRequest, Op};
 use vivarium_core::entry::{Ask, Command};
 use vivarium_core::ids::SessionId;
-use vivarium_core::io::CloseReason;
+use vivarium_core::io::{CloseReason, Output, Outputs};
 use vivarium_core::service::Standing;
+use vivarium_core::time::Duration;
 
 use crate::world::{Said, World, create, create_as, get, hello, set, short, sync};
 
@@ -155,6 +156,17 @@ fn an_unknown_session_is_refused_by_the_order() {
     assert_eq!(world.desks[0].outstanding(), 0);
 }
 
+/// What is no password is not worth an entry.
+#[test]
+fn a_password_of_another_length_is_refused_at_once() {
+    let mut world = World::new(1);
+    for password in [None, Some(&[0; 15][..]), Some(&[0; 17])] {
+        let client = world.open(0, hello(SessionId(42), password));
+        assert_eq!(short(&world.hear(client)), ["refused", "SessionInvalid"]);
+    }
+    assert!(world.pending.is_empty());
+}
+
 #[test]
 fn a_session_lost_on_the_way_is_refused() {
     let mut world = World::new(1);
@@ -172,10 +184,10 @@ fn a_second_first_packet_is_an_error() {
     let mut world = World::new(1);
     let client = world.client(0);
     let (now, address) = (world.now, [10, 0, 0, 9].into());
-    let mut out = vivarium_core::io::Outputs::default();
+    let mut out = Outputs::default();
     world.desks[0].open(now, client.conn, address, new_session(), &world.state, &mut out);
     let why = CloseReason::ProtocolError;
-    assert!(matches!(out.list[..], [vivarium_core::io::Output::Close { why: given, .. }, _] if given == why));
+    assert!(matches!(out.list[..], [Output::Close { why: given, .. }, _] if given == why));
     assert_eq!(world.desks[0].connection_count(), 0);
 }
 
@@ -184,7 +196,7 @@ fn a_broken_connection_leaves_its_session_and_its_writes() {
     let mut world = World::new(1);
     let client = world.client(0);
     let session = world.session(client);
-    world.ask(client, 1, create_as("/mine", 1, vivarium_core::api::Acl::open()));
+    world.ask(client, 1, create_as("/mine", 1, Acl::open()));
     world.ask(client, 2, sync());
     world.ask(client, 3, get("/mine"));
     world.hang_up(client);
@@ -203,7 +215,7 @@ fn a_client_gone_during_the_handshake_leaves_a_session_to_time_out() {
     world.settle();
     assert_eq!(world.hear(client), []);
     assert_eq!(world.state.sessions().count(), 1);
-    world.pass(vivarium_core::time::Duration::millis(30_000));
+    world.pass(Duration::millis(30_000));
     world.settle();
     assert_eq!(world.state.sessions().count(), 0);
 }

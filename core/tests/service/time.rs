@@ -1,6 +1,6 @@
 //! Who is alive: no session ends before its timeout, none outlives it by more than a tick.
 
-use vivarium_core::api::{ConnectRequest, Op};
+use vivarium_core::api::{Acl, ConnectRequest, Op};
 use vivarium_core::entry::{Ask, Command};
 use vivarium_core::ids::SessionId;
 use vivarium_core::io::CloseReason;
@@ -111,7 +111,7 @@ fn a_session_that_moved_in_time_outlives_its_expiry() {
     let mut world = World::new(2);
     let old = world.client(1);
     let session = world.session(old);
-    world.answer(old, create_as("/mine", 1, vivarium_core::api::Acl::open()));
+    world.answer(old, create_as("/mine", 1, Acl::open()));
     until_expiry(&mut world);
     let new = world.open(1, world.again(old));
     // The move is ordered before the expiry.
