@@ -12,7 +12,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use crate::api::{ConnectRequest, ConnectResponse};
 use crate::entry::{Ask, Command, Entry};
 use crate::ids::{ConnId, PeerId, SessionId};
-use crate::io::{CloseReason, Note, Output, Outputs};
+use crate::io::{CloseReason, Output, Outputs};
 use crate::state::{Outcome, State};
 
 use super::FrontDesk;
@@ -145,7 +145,7 @@ impl FrontDesk {
         state: &State,
         out: &mut Outputs,
     ) {
-        let Handshake { fresh, session, password, timeout_ms, flagged } = handshake;
+        let Handshake { fresh: _, session, password, timeout_ms, flagged } = handshake;
         let connection = self.connections.get_mut(&conn).expect("the caller has just found it");
         connection.establish(Attachment { session, owner: entry.origin, timeout_ms }, entry.zxid);
         let former = self.by_session.insert(session, conn);
@@ -153,11 +153,6 @@ impl FrontDesk {
         let read_only = flagged.then_some(false);
         let response = ConnectResponse { timeout_ms, session, password, read_only };
         out.push(Output::Connected { conn, response });
-        out.note(if fresh {
-            Note::SessionCreated { session, timeout_ms }
-        } else {
-            Note::SessionAttached { session }
-        });
         self.submit_waiting(conn);
         self.advance(conn, state, out);
     }

@@ -178,11 +178,7 @@ impl FrontDesk {
             match asked {
                 Asked::Write(conn) => self.write_done(conn, entry, outcome, number, state, out),
                 Asked::Session(conn) => self.session_done(conn, entry, outcome, state, out),
-                Asked::Expiry(session) => {
-                    if ended == Some(session) {
-                        out.note(Note::SessionEnded { session, expired: true });
-                    }
-                }
+                Asked::Expiry => {}
                 Asked::Barrier(_) => panic!("entry {:?} answers a barrier", entry.zxid),
             }
         }
@@ -223,7 +219,7 @@ impl FrontDesk {
             match state.session(id) {
                 Some(session) => {
                     let command = Command::Expire { session: id, owner: session.owner };
-                    self.outbox.submit(Asked::Expiry(id), Ask::Command(command));
+                    self.outbox.submit(Asked::Expiry, Ask::Command(command));
                 }
                 None => self.liveness.end(id),
             }

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::entry::{Ask, Submission};
-use crate::ids::{ConnId, SessionId};
+use crate::ids::ConnId;
 
 /// Submissions on their way out, and those that are not answered.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(super) enum Asked {
     /// A `sync`.
     Barrier(ConnId),
     /// Nobody waits for an expiry; it has a number all the same.
-    Expiry(SessionId),
+    Expiry,
 }
 
 impl Outbox {

@@ -5,10 +5,10 @@
 //! executed while a read between the two still waits, and the read would see what its client did later.
 
 use crate::api::{EventKind, Op, Request, Response, WatchedEvent};
-use crate::entry::{Ask, Body, Command, Entry, Write};
+use crate::entry::{Ask, Command, Entry, Write};
 use crate::error::ErrorCode;
 use crate::ids::ConnId;
-use crate::io::{CloseReason, Note, Output, Outputs};
+use crate::io::{CloseReason, Output, Outputs};
 use crate::state::{Outcome, State, WatchKind, WatchTable};
 
 use super::FrontDesk;
@@ -138,9 +138,6 @@ impl FrontDesk {
         out: &mut Outputs,
     ) {
         let number = number.expect("what was asked has a number");
-        if let (Some(session), Write::Close) = (outcome.ended, write_of(entry)) {
-            out.note(Note::SessionEnded { session, expired: false });
-        }
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         let turn = connection.pop_ordered(number);
         self.outstanding -= 1;
@@ -271,13 +268,5 @@ impl Rewatch<'_> {
     fn tell(&mut self, kind: EventKind, path: &str) {
         let event = WatchedEvent { kind, path: path.into(), zxid: -1 };
         self.out.push(Output::Event { conn: self.conn, event });
-    }
-}
-
-/// The write that an answered request came to.
-fn write_of(entry: &Entry) -> &Write {
-    match &entry.body {
-        Body::Command(Command::Request { write, .. }) => write,
-        Body::Command(_) | Body::Opening => panic!("entry {:?} is no client's write", entry.zxid),
     }
 }
