@@ -85,12 +85,19 @@ impl Replica {
         out: &mut Outputs,
     ) {
         let newer = last >= self.log.last();
-        let granted = newer && epoch > self.promised && !self.has_live_leader(now);
+        let granted = newer && epoch > self.promised && !self.has_live_leader(now) && !self.outranks(from, last);
         out.send(from, PeerMessage::PreVoteReply { epoch, granted, promised: self.promised });
         if let (Role::Looking(Looking { pre_vote: None, .. }), false) = (&self.role, newer) {
             // Only a log like this node's can win: do not wait out the back-off.
             self.timers.set(Timer::Election, now.mono);
         }
+    }
+
+    /// Of two that ask at once with logs that end alike, the one with the higher id does not yield: it will be heard by
+    /// the other, and neither splits the votes.
+    fn outranks(&self, rival: PeerId, last: Zxid) -> bool {
+        let asking = matches!(&self.role, Role::Looking(Looking { pre_vote: Some(_), .. }));
+        asking && (self.log.last(), self.id) > (last, rival)
     }
 
     /// A leader heard of within three quarters of the time after which it would be given up. Followers give up within
