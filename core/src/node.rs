@@ -323,7 +323,7 @@ impl Node {
             node_count: self.state.node_count(),
             ephemeral_count: self.state.ephemeral_count(),
             data_size: self.state.data_size(),
-            session_count: self.state.sessions().count(),
+            session_count: self.state.session_count(),
             watch_count: self.desk.watches().count(),
             watch_summary: self.desk.watches().summary(),
             outstanding: self.desk.outstanding(),

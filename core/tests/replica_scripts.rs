@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use vivarium_core::entry::{Ask, Command, SharedEntry, Submission};
 use vivarium_core::ids::{Epoch, Origin, PeerId, SessionId, WriteSeq, Zxid};

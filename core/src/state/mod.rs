@@ -114,6 +114,11 @@ impl State {
         self.tree.ephemerals(id.0).into_keys()
     }
 
+    /// How many sessions are open.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// exists: READ is checked if the node exists.
     pub fn exists(&self, path: &str, ids: &[Id]) -> Result<Stat, ErrorCode> {
         // The one thing about a path that a read looks at (section 2.4).

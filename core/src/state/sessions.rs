@@ -25,6 +25,10 @@ impl Sessions {
         self.open.iter().map(|(&id, session)| (id, session))
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     /// Opens a session, or replaces what is known of it.
     pub(super) fn put(&mut self, id: SessionId, session: Session) {
         self.preserve(id);
