@@ -199,7 +199,8 @@ impl World {
         match output {
             Output::Send { to, message } => {
                 if self.verbose {
-                    writeln!(self.printed, "  {peer:?} -> {to:?} {}", describe(&message)).expect("a string takes all");
+                    writeln!(self.printed, "  {peer:?} -> {to:?} {}", describe(&message))
+                        .expect("a string takes all");
                 }
                 if !self.cut.contains(&(peer, to)) && self.nodes.contains_key(&to) {
                     self.links.entry((peer, to)).or_default().push_back(message);
@@ -209,7 +210,9 @@ impl World {
                 let disk = self.disks.get_mut(&peer).expect("every node has a disk");
                 disk.pending[lane as usize].push_back((seq, write));
             }
-            Output::Note(note) => writeln!(self.printed, "  {peer:?} {}", describe_note(&note)).expect("a string"),
+            Output::Note(note) => {
+                writeln!(self.printed, "  {peer:?} {}", describe_note(&note)).expect("a string")
+            }
             other => writeln!(self.printed, "  {peer:?} {other:?}").expect("a string takes all"),
         }
     }
@@ -235,7 +238,8 @@ impl World {
     /// Delivers and syncs until nothing moves.
     fn settle(&mut self) {
         for _ in 0..1_000 {
-            let links: Vec<_> = self.links.iter().filter(|(_, queue)| !queue.is_empty()).map(|(l, _)| *l).collect();
+            let links: Vec<_> =
+                self.links.iter().filter(|(_, queue)| !queue.is_empty()).map(|(l, _)| *l).collect();
             let busy = self.disks.values().any(|disk| disk.pending.iter().any(|lane| !lane.is_empty()));
             if links.is_empty() && !busy {
                 return;
@@ -282,8 +286,11 @@ impl World {
                 Place::Leader { .. } => "leads",
             };
             let (epoch, last, committed) = (node.epoch(), node.last(), node.committed());
-            writeln!(self.printed, "  {peer:?} {place} in {epoch:?}: log to {last:?}, committed to {committed:?}")
-                .expect("a string takes all");
+            writeln!(
+                self.printed,
+                "  {peer:?} {place} in {epoch:?}: log to {last:?}, committed to {committed:?}"
+            )
+            .expect("a string takes all");
         }
     }
 }
@@ -309,7 +316,9 @@ fn describe(message: &PeerMessage) -> String {
             format!("propose {previous:?} then [{}], committed {committed:?}", zxids.join(" "))
         }
         PeerMessage::Heartbeat { epoch, round, .. } => format!("heartbeat {round} of {epoch:?}"),
-        PeerMessage::Forward { first, commands, .. } => format!("forward {} from number {first}", commands.len()),
+        PeerMessage::Forward { first, commands, .. } => {
+            format!("forward {} from number {first}", commands.len())
+        }
         PeerMessage::Position { last, .. } => format!("position {last:?}"),
         PeerMessage::Commit { upto, .. } => format!("commit {upto:?}"),
         PeerMessage::Truncate { to, .. } => format!("truncate to {to:?}"),

@@ -85,7 +85,8 @@ impl Replica {
         out: &mut Outputs,
     ) {
         let newer = last >= self.log.last();
-        let granted = newer && epoch > self.promised && !self.has_live_leader(now) && !self.outranks(from, last);
+        let granted =
+            newer && epoch > self.promised && !self.has_live_leader(now) && !self.outranks(from, last);
         out.send(from, PeerMessage::PreVoteReply { epoch, granted, promised: self.promised });
         if let (Role::Looking(Looking { pre_vote: None, .. }), false) = (&self.role, newer) {
             // Only a log like this node's can win: do not wait out the back-off.
