@@ -13,7 +13,7 @@
 //! * after `Close` there is nothing more.
 //!
 //! Not here: bytes (`jute/`), what requests mean and which watches they fire (`state/`), and how entries come to be
-//! ordered (`replica/`).
+//! ordered.
 
 mod auth;
 mod connection;
