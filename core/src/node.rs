@@ -109,7 +109,7 @@ impl Node {
         };
         let base = state.applied();
         let desk = FrontDesk::new(id, &limits, super_digest, seed ^ 0x5e55_1045);
-        let snapshots = Snapshots::new(&limits, seed ^ 0x05_4a9_5407);
+        let snapshots = Snapshots::new(&limits, seed ^ 0x0054_a954);
         let history = (recovered.promised, recovered.candidate, recovered.entries);
         let proposals_max = limits.proposals_max;
         let replica = Replica::boot(id, voters, limits, seed, base, history);

@@ -38,8 +38,7 @@ impl Outbox {
         arrived: u64,
         out: &mut Outputs,
     ) {
-        while self.arrived < arrived {
-            self.commands.pop_front().expect("only what was sent can have arrived");
+        while self.arrived < arrived && self.commands.pop_front().is_some() {
             self.arrived += 1;
         }
         if self.arrived < self.sent_at_heartbeat {

@@ -60,6 +60,8 @@ pub(super) struct Follower {
     /// Its commands: of which stay, and how many have arrived.
     pub(super) stream: u64,
     pub(super) forwarded: u64,
+    /// Stays that are over, one for each time this follower lost sight of this leader.
+    pub(super) past_streams: Vec<u64>,
 }
 
 /// How a follower is being given the log.
@@ -98,6 +100,7 @@ impl Replica {
             fed_since_promise: false,
             stream: 0,
             forwarded: 0,
+            past_streams: Vec::new(),
         };
         self.role = Role::Leading(Box::new(Leading {
             epoch,

@@ -103,9 +103,13 @@ impl Replica {
         }
         let Some(follower) = leading.followers.get_mut(&from) else { return };
         follower.heard = now.mono;
+        if follower.past_streams.contains(&stream) {
+            // A late copy from an earlier stay: believing it would count the present stay's commands anew.
+            return;
+        }
         if follower.stream != stream {
             // A new stay of this follower: its commands are counted anew.
-            follower.stream = stream;
+            follower.past_streams.push(std::mem::replace(&mut follower.stream, stream));
             follower.forwarded = 0;
             if let Feed::Streaming { sent, .. } = &follower.feed
                 && last <= *sent
