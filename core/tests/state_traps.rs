@@ -298,7 +298,10 @@ fn traps_32_and_34_the_first_check_that_fails_names_the_error() {
     let bad = Write::SetAcl { path: "/nowhere".into(), acl: Some(vec![]), version: 5 };
     assert_eq!(world.write(ALICE, bad), Err(ErrorCode::InvalidAcl));
     assert_eq!(world.delete("a"), Err(ErrorCode::BadArguments));
-    assert_eq!(world.delete("/e/"), Err(ErrorCode::NoNode));
+    for path in ["/e/", "//e", "/"] {
+        let error = if path == "/" { ErrorCode::BadArguments } else { ErrorCode::NoNode };
+        assert_eq!(world.delete(path), Err(error), "{path:?}");
+    }
 }
 
 #[test]

@@ -77,7 +77,8 @@ impl State {
         let slash = path.rfind('/').filter(|_| !path::is_reserved(path)).ok_or(ErrorCode::BadArguments)?;
         let parent = self.tree.lookup(&path[..slash]).ok_or(ErrorCode::NoNode)?;
         self.allow(parent, perms::DELETE, context.ids)?;
-        let slot = self.tree.child(parent, &path[slash + 1..]).ok_or(ErrorCode::NoNode)?;
+        // Found by its whole path: `//a` has a parent, the root, but is not its child `a`.
+        let slot = self.tree.lookup(path).ok_or(ErrorCode::NoNode)?;
         let node = self.tree.node(slot);
         expect_version(version, node.meta.version)?;
         if !node.children.is_empty() {
