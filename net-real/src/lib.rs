@@ -1,1 +1,3 @@
 //! The real world for the core.
+
+pub mod config;
