@@ -1,1 +1,45 @@
-//! A simulated world for the core.
+//! A simulated world for the core: network, disks, clocks, clients and their disasters, from one seed, on one thread.
+//!
+//! ```text
+//!   decision   every random decision: a pure function of the seed and of what the decision is about
+//!   schedule   the odds, the limits and the faults of one run, drawn from the seed, then editable
+//!   queue      what happens when; the world jumps from event to event, nothing ticks
+//!   network disk clock client/    the parts of the world
+//!   world      one run: boots nodes, carries out what they want, breaks things, heals, demands progress
+//!   observe    what a checker is told
+//! ```
+//!
+//! The same seed gives the same run on every machine: no hash map's order, no floating point, no clock. Nothing here
+//! knows what is right; that is the observers' business, except for progress, which only the world can demand.
+
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod clock;
+pub mod decision;
+pub mod disk;
+pub mod fold;
+pub mod network;
+pub mod observe;
+pub mod queue;
+pub mod schedule;
+pub mod world;
+
+pub use observe::{Observation, Observer, Violation};
+pub use schedule::Schedule;
+pub use world::{Report, Verdict, World};
+
+/// Simulated time: nanoseconds since the run began. The nodes never see it, only their own clocks.
+pub type Time = u64;
+
+/// A server, by its place among the voters: 0, 1, 2, ...
+pub type NodeIndex = usize;
+
+/// A client, by its place in the schedule; probes of the heal phase come after.
+pub type ClientIndex = usize;
+
+/// One millisecond of simulated time.
+pub const MS: Time = 1_000_000;
+
+/// One microsecond of simulated time.
+pub const US: Time = 1_000;

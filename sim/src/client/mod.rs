@@ -1,0 +1,519 @@
+//! A virtual client: sessions, requests numbered and pipelined, watches set anew after a reconnect, and bad manners.
+//!
+//! It behaves as client libraries do: it shows the highest zxid it has seen, pings after a third of its timeout, gives a
+//! server up after two thirds, moves on to another server with session and password, and re-sends its identities and
+//! watches there. Whether answers are right is not its business.
+
+pub mod workload;
+
+use std::collections::{BTreeSet, VecDeque};
+
+use vivarium_core::api::{
+    Blob, ConnectRequest, ConnectResponse, EventKind, Op, Reply, Request, Response, WatchedEvent,
+};
+use vivarium_core::error::ErrorCode;
+use vivarium_core::ids::{ConnId, SessionId};
+
+use crate::decision::Draw;
+use crate::schedule::ClientPlan;
+use crate::{ClientIndex, MS, NodeIndex, Time};
+use workload::{Habits, Memory};
+
+/// The xid of pings.
+pub const PING_XID: i32 = -2;
+/// The xid of auth packets.
+pub const AUTH_XID: i32 = -4;
+/// The xid of setWatches.
+pub const SET_WATCHES_XID: i32 = -8;
+
+/// What a client wants done.
+#[derive(Debug)]
+pub enum Action {
+    /// Open a connection; the client is told its number with [`Client::connecting`].
+    Connect { node: NodeIndex, hello: ConnectRequest },
+    /// Send a request over the present connection.
+    Send(Request),
+    /// End the present connection, in an orderly way,
+    Close,
+    /// or just stop listening to it: the server may not notice for long.
+    Abandon,
+}
+
+/// One client.
+#[derive(Debug)]
+pub struct Client {
+    index: ClientIndex,
+    plan: ClientPlan,
+    nodes: usize,
+    phase: Phase,
+    session: Option<(SessionId, [u8; 16])>,
+    timeout: Time,
+    zxid_seen: i64,
+    next_xid: i32,
+    pending: VecDeque<Pending>,
+    identities: Vec<&'static str>,
+    watches: Watches,
+    memory: Memory,
+    calm: Option<Time>,
+    probe: Option<Probe>,
+}
+
+/// A client of the heal phase, which proves that one server serves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Probe {
+    /// The server it insists on.
+    pub node: NodeIndex,
+    /// How many of its steps have succeeded: connect, create, sync, read, close.
+    pub steps: u8,
+}
+
+/// Steps of a probe.
+pub const PROBE_STEPS: u8 = 5;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// Not connected.
+    Waiting { until: Time },
+    /// Waiting for the handshake's answer.
+    Connecting { conn: ConnId, until: Time, impostor: bool },
+    /// In session.
+    Ready { conn: ConnId, heard: Time, sent: Time, think_at: Time, silent_until: Time },
+    /// Gone for good.
+    Dead,
+}
+
+/// A request that waits for its answer.
+#[derive(Clone, Debug)]
+struct Pending {
+    xid: i32,
+    op: Op,
+}
+
+/// The watches that a client library would set anew.
+#[derive(Clone, Debug, Default)]
+struct Watches {
+    data: BTreeSet<String>,
+    exist: BTreeSet<String>,
+    child: BTreeSet<String>,
+}
+
+impl Client {
+    /// A client that follows a plan.
+    pub fn new(index: ClientIndex, plan: ClientPlan, nodes: usize) -> Client {
+        let until = plan.start;
+        Client {
+            index,
+            plan,
+            nodes,
+            phase: Phase::Waiting { until },
+            session: None,
+            timeout: 0,
+            zxid_seen: 0,
+            next_xid: 1,
+            pending: VecDeque::new(),
+            identities: Vec::new(),
+            watches: Watches::default(),
+            memory: Memory::default(),
+            calm: None,
+            probe: None,
+        }
+    }
+
+    /// A client that starts now and does one of each thing that a healthy server must do.
+    pub fn probe(index: ClientIndex, node: NodeIndex, nodes: usize, timeout_ms: i32, now: Time) -> Client {
+        let plan = ClientPlan {
+            start: now,
+            timeout_ms,
+            think: MS,
+            pipeline: 1,
+            mix: [0; workload::OPS],
+            watch_permille: 0,
+            drop_permille: 0,
+            move_permille: 0,
+            silence_permille: 0,
+            close_permille: 0,
+            impostor_permille: 0,
+            dies: None,
+            old: false,
+        };
+        let mut client = Client::new(index, plan, nodes);
+        client.calm = Some(Time::MAX);
+        client.probe = Some(Probe { node, steps: 0 });
+        client
+    }
+
+    /// From now on it behaves, and at `quiet` it stops asking for anything but pings.
+    pub fn calm(&mut self, quiet: Time) {
+        self.calm = Some(quiet);
+    }
+
+    /// Its session, if it believes to have one and is there to keep it alive.
+    pub fn live_session(&self) -> Option<SessionId> {
+        match self.phase {
+            Phase::Dead => None,
+            _ => self.session.map(|(session, _)| session),
+        }
+    }
+
+    /// How far a probe has come.
+    pub fn progress(&self) -> Option<Probe> {
+        self.probe
+    }
+
+    /// Whether it is in session with nothing left unanswered; also when it is dead.
+    pub fn at_rest(&self) -> bool {
+        match self.phase {
+            Phase::Dead => true,
+            Phase::Ready { .. } => self.pending.is_empty(),
+            Phase::Waiting { .. } | Phase::Connecting { .. } => false,
+        }
+    }
+
+    /// When it wants to be woken.
+    pub fn deadline(&self) -> Time {
+        let alive = match self.phase {
+            Phase::Waiting { until } | Phase::Connecting { until, .. } => until,
+            Phase::Ready { heard, sent, think_at, silent_until, .. } => {
+                let speak = self.ping_at(sent).min(self.may_ask().map_or(Time::MAX, |()| think_at));
+                self.give_up_at(heard).min(speak.max(silent_until))
+            }
+            Phase::Dead => return Time::MAX,
+        };
+        alive.min(self.plan.dies.unwrap_or(Time::MAX))
+    }
+
+    /// Does what it wants to do now.
+    pub fn wake(&mut self, now: Time, draw: &mut Draw, actions: &mut Vec<Action>) {
+        if self.plan.dies.is_some_and(|dies| dies <= now) && self.calm.is_none() {
+            actions.push(Action::Abandon);
+            self.phase = Phase::Dead;
+            return;
+        }
+        match self.phase {
+            Phase::Waiting { until } if until <= now => self.connect(draw, actions),
+            Phase::Connecting { until, .. } if until <= now => {
+                actions.push(Action::Abandon);
+                self.lost(now, draw);
+            }
+            Phase::Ready { heard, .. } if self.give_up_at(heard) <= now => {
+                actions.push(Action::Abandon);
+                self.lost(now, draw);
+            }
+            Phase::Ready { conn, heard, sent, think_at, silent_until } if silent_until <= now => {
+                if self.may_ask().is_some() && think_at <= now {
+                    let think_at = now + 1 + draw.skewed(self.think(now));
+                    self.phase = Phase::Ready { conn, heard, sent, think_at, silent_until };
+                    self.ask(now, draw, actions);
+                } else if self.ping_at(sent) <= now {
+                    self.send(now, Request { xid: PING_XID, op: Op::Ping }, actions);
+                }
+            }
+            Phase::Waiting { .. } | Phase::Connecting { .. } | Phase::Ready { .. } | Phase::Dead => {}
+        }
+    }
+
+    /// Its connection has this number.
+    pub fn connecting(&mut self, conn: ConnId, now: Time) {
+        let impostor = matches!(self.phase, Phase::Connecting { impostor: true, .. });
+        let patience = if self.timeout > 0 { self.timeout } else { self.plan.timeout_ms as Time * MS };
+        self.phase = Phase::Connecting { conn, until: now + patience, impostor };
+    }
+
+    /// Whether this is its present connection.
+    pub fn listens_to(&self, conn: ConnId) -> bool {
+        match self.phase {
+            Phase::Connecting { conn: mine, .. } | Phase::Ready { conn: mine, .. } => mine == conn,
+            Phase::Waiting { .. } | Phase::Dead => false,
+        }
+    }
+
+    /// The handshake was answered.
+    pub fn connected(
+        &mut self,
+        response: &ConnectResponse,
+        now: Time,
+        draw: &mut Draw,
+        actions: &mut Vec<Action>,
+    ) {
+        let Phase::Connecting { conn, impostor, .. } = self.phase else { return };
+        if response.session.0 == 0 || response.timeout_ms <= 0 {
+            if !impostor {
+                self.forget_session();
+            }
+            actions.push(Action::Close);
+            self.lost(now, draw);
+            return;
+        }
+        self.session = Some((response.session, response.password));
+        self.timeout = response.timeout_ms as Time * MS;
+        let think_at = now + draw.skewed(self.think(now));
+        self.phase = Phase::Ready { conn, heard: now, sent: now, think_at, silent_until: 0 };
+        self.advance_probe(0);
+        for token in self.identities.clone() {
+            self.send(now, Request { xid: AUTH_XID, op: workload::auth(token) }, actions);
+        }
+        self.set_watches(now, draw, actions);
+    }
+
+    /// A reply came.
+    pub fn received(&mut self, reply: &Reply, now: Time, actions: &mut Vec<Action>) {
+        self.hear(now);
+        if reply.zxid > self.zxid_seen {
+            self.zxid_seen = reply.zxid;
+        }
+        // Auth replies may overtake; all others come in order, which the checkers demand and this takes for granted.
+        let place = self.pending.iter().position(|p| p.xid == reply.xid).unwrap_or(0);
+        let Some(request) = self.pending.remove(place) else { return };
+        self.learn(&request.op, reply);
+        self.follow_probe(&request.op, reply);
+        if matches!(request.op, Op::CloseSession) {
+            self.forget_session();
+            actions.push(Action::Close);
+            self.phase =
+                if self.probe.is_some() { Phase::Dead } else { Phase::Waiting { until: now + 5 * MS } };
+            self.pending.clear();
+        }
+    }
+
+    /// A notification came.
+    pub fn notified(&mut self, event: &WatchedEvent, now: Time) {
+        self.hear(now);
+        let path: &str = &event.path;
+        match event.kind {
+            EventKind::NodeCreated | EventKind::NodeDataChanged => {
+                self.watches.data.remove(path);
+                self.watches.exist.remove(path);
+            }
+            EventKind::NodeDeleted => {
+                self.watches.data.remove(path);
+                self.watches.exist.remove(path);
+                self.watches.child.remove(path);
+            }
+            EventKind::NodeChildrenChanged => {
+                self.watches.child.remove(path);
+            }
+        }
+    }
+
+    /// Its connection is gone.
+    pub fn lost(&mut self, now: Time, draw: &mut Draw) {
+        self.pending.clear();
+        let pause = if self.calm.is_some() { draw.between(2, 20) * MS } else { draw.between(1, 60) * MS };
+        self.phase = Phase::Waiting { until: now + pause };
+    }
+
+    fn hear(&mut self, now: Time) {
+        if let Phase::Ready { heard, .. } = &mut self.phase {
+            *heard = now;
+        }
+    }
+
+    fn think(&self, now: Time) -> Time {
+        match self.calm {
+            Some(_) if self.probe.is_none() => self.plan.think.max(5 * MS),
+            _ => {
+                let _ = now;
+                self.plan.think
+            }
+        }
+    }
+
+    fn ping_at(&self, sent: Time) -> Time {
+        sent + self.timeout / 3
+    }
+
+    fn give_up_at(&self, heard: Time) -> Time {
+        heard + self.timeout * 2 / 3
+    }
+
+    /// Whether it has something to ask, and room for it.
+    fn may_ask(&self) -> Option<()> {
+        if let Some(probe) = self.probe {
+            return (self.pending.is_empty() && probe.steps < PROBE_STEPS).then_some(());
+        }
+        let Phase::Ready { think_at, .. } = self.phase else { return None };
+        let talkative = self.calm.is_none_or(|quiet| think_at < quiet);
+        (talkative && self.pending.len() < self.plan.pipeline).then_some(())
+    }
+
+    fn connect(&mut self, draw: &mut Draw, actions: &mut Vec<Action>) {
+        let node = match self.probe {
+            Some(probe) => probe.node,
+            None => draw.below(self.nodes as u64) as usize,
+        };
+        let mischief = self.calm.is_none();
+        let mut impostor = false;
+        let (session, mut password) = self.session.unwrap_or((SessionId(0), [0; 16]));
+        if session.0 != 0 && mischief && draw.permille(8 * self.plan.impostor_permille) {
+            impostor = true;
+            password[draw.below(16) as usize] ^= 1;
+        }
+        let password = (session.0 != 0 || !draw.one_in(4)).then(|| Blob::new(&password));
+        actions.push(Action::Connect {
+            node,
+            hello: ConnectRequest {
+                protocol_version: 0,
+                last_zxid_seen: self.zxid_seen,
+                timeout_ms: self.plan.timeout_ms,
+                session,
+                password,
+                read_only: (!self.plan.old).then_some(false),
+            },
+        });
+        self.phase = Phase::Connecting { conn: ConnId(0), until: Time::MAX, impostor };
+    }
+
+    fn ask(&mut self, now: Time, draw: &mut Draw, actions: &mut Vec<Action>) {
+        if let Some(probe) = self.probe {
+            let op = probe_op(probe);
+            self.number(now, op, actions);
+            return;
+        }
+        if self.calm.is_none() && self.misbehave(now, draw, actions) {
+            return;
+        }
+        let habits = Habits {
+            mix: &self.plan.mix,
+            watch_permille: self.plan.watch_permille,
+            client: self.index,
+        };
+        let op = workload::draw(habits, &mut self.memory, draw);
+        self.number(now, op, actions);
+    }
+
+    /// Sends a request with the xid that it takes.
+    fn number(&mut self, now: Time, op: Op, actions: &mut Vec<Action>) {
+        let xid = match op {
+            Op::Auth { .. } => AUTH_XID,
+            Op::Ping => PING_XID,
+            Op::SetWatches { .. } => SET_WATCHES_XID,
+            _ => {
+                self.next_xid += 1;
+                self.next_xid
+            }
+        };
+        self.send(now, Request { xid, op }, actions);
+    }
+
+    fn send(&mut self, now: Time, request: Request, actions: &mut Vec<Action>) {
+        if let Phase::Ready { sent, .. } = &mut self.phase {
+            *sent = now;
+        }
+        self.pending.push_back(Pending { xid: request.xid, op: request.op.clone() });
+        actions.push(Action::Send(request));
+    }
+
+    fn misbehave(&mut self, now: Time, draw: &mut Draw, actions: &mut Vec<Action>) -> bool {
+        let plan = &self.plan;
+        let odds =
+            [plan.drop_permille, plan.move_permille, plan.silence_permille, plan.close_permille];
+        let idle = 1000 - odds.iter().sum::<u32>().min(1000);
+        match draw.weighted(&[odds[0], odds[1], odds[2], odds[3], idle]) {
+            0 => {
+                actions.push(Action::Close);
+                self.lost(now, draw);
+            }
+            1 => {
+                actions.push(Action::Abandon);
+                self.pending.clear();
+                self.connect(draw, actions);
+            }
+            2 => {
+                let length = self.timeout / 2 + draw.below(self.timeout + 1);
+                if let Phase::Ready { silent_until, .. } = &mut self.phase {
+                    *silent_until = now + length;
+                }
+            }
+            3 => self.number(now, Op::CloseSession, actions),
+            _ => return false,
+        }
+        true
+    }
+
+    fn set_watches(&mut self, now: Time, draw: &mut Draw, actions: &mut Vec<Action>) {
+        let Watches { data, exist, child } = &self.watches;
+        if data.is_empty() && exist.is_empty() && child.is_empty() {
+            return;
+        }
+        if self.calm.is_none() && draw.one_in(8) {
+            // Some clients do not care (kazoo).
+            self.watches = Watches::default();
+            return;
+        }
+        let list = |set: &BTreeSet<String>| set.iter().cloned().collect();
+        let op = Op::SetWatches {
+            relative_zxid: self.zxid_seen,
+            data: list(data),
+            exist: list(exist),
+            child: list(child),
+        };
+        self.number(now, op, actions);
+    }
+
+    fn forget_session(&mut self) {
+        self.session = None;
+        self.timeout = 0;
+        self.watches = Watches::default();
+        self.identities.clear();
+    }
+
+    /// Remembers what an answer teaches: watches that are set now, nodes that exist, identities that are accepted.
+    fn learn(&mut self, op: &Op, reply: &Reply) {
+        match (op, &reply.result) {
+            (Op::GetData { path, watch: true }, Ok(_)) | (Op::Exists { path, watch: true }, Ok(_)) => {
+                self.watches.data.insert(path.clone());
+            }
+            (Op::Exists { path, watch: true }, Err(ErrorCode::NoNode)) => {
+                self.watches.exist.insert(path.clone());
+            }
+            (Op::GetChildren { path, watch: true, .. }, Ok(_)) => {
+                self.watches.child.insert(path.clone());
+            }
+            (Op::Create(create), Ok(Response::Path(path) | Response::PathStat(path, _)))
+                if create.flags >= 2 && self.memory.made.len() < 50 =>
+            {
+                self.memory.made.push(path.clone());
+            }
+            (Op::Auth { token: Some(token), .. }, Ok(_)) => {
+                let known = workload::USERS.iter().find(|(user, _)| user.as_bytes() == &token[..]);
+                if let Some((user, _)) = known
+                    && !self.identities.contains(user)
+                {
+                    self.identities.push(user);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn advance_probe(&mut self, from: u8) {
+        if let Some(probe) = &mut self.probe
+            && probe.steps == from
+        {
+            probe.steps += 1;
+        }
+    }
+
+    fn follow_probe(&mut self, op: &Op, reply: &Reply) {
+        let Some(probe) = self.probe else { return };
+        if reply.result.is_ok() && matches!(op, Op::Create(_) | Op::Sync { .. } | Op::Exists { .. } | Op::CloseSession)
+        {
+            self.advance_probe(probe.steps);
+        }
+    }
+}
+
+fn probe_op(probe: Probe) -> Op {
+    match probe.steps {
+        1 => Op::Create(vivarium_core::api::Create {
+            path: "/zookeeper/probe-".into(),
+            data: None,
+            acl: Some(vivarium_core::api::Acl::open()),
+            flags: 2,
+            stat: true,
+        }),
+        2 => Op::Sync { path: Some("/".into()) },
+        3 => Op::Exists { path: "/zookeeper".into(), watch: false },
+        _ => Op::CloseSession,
+    }
+}

@@ -1,0 +1,156 @@
+//! What becomes of a message between servers: latency, loss, duplication, reordering, partitions.
+
+use crate::Time;
+use crate::decision::Draw;
+use crate::schedule::NetworkOdds;
+
+/// No more servers than this.
+pub const NODES_MAX: usize = 8;
+
+/// The links between servers.
+#[derive(Debug)]
+pub struct Network {
+    odds: NetworkOdds,
+    /// How many partitions cut a link, and until when the longest lasts.
+    cuts: [u8; NODES_MAX * NODES_MAX],
+    cut_until: [Time; NODES_MAX * NODES_MAX],
+    /// When the last message of an ordered link arrives.
+    last: [Time; NODES_MAX * NODES_MAX],
+}
+
+/// When a message arrives: never, once, or twice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Fate {
+    /// When it arrives, if it does.
+    pub first: Option<Time>,
+    /// When it arrives once more.
+    pub again: Option<Time>,
+}
+
+/// The bit of a link in a set of links.
+pub fn link_bit(from: usize, to: usize) -> u64 {
+    1 << (from * NODES_MAX + to)
+}
+
+impl Network {
+    /// All links whole.
+    pub fn new(odds: NetworkOdds) -> Network {
+        let links = NODES_MAX * NODES_MAX;
+        assert!(links == 64, "a set of links is a u64");
+        Network { odds, cuts: [0; 64], cut_until: [0; 64], last: [0; 64] }
+    }
+
+    /// Cuts links until mended; `until` is when that will be.
+    pub fn cut(&mut self, links: u64, until: Time) {
+        for link in bits(links) {
+            self.cuts[link] += 1;
+            self.cut_until[link] = self.cut_until[link].max(until);
+        }
+    }
+
+    /// Ends one partition.
+    pub fn mend(&mut self, links: u64) {
+        for link in bits(links) {
+            self.cuts[link] = self.cuts[link].saturating_sub(1);
+        }
+    }
+
+    /// Ends all partitions and all bad luck.
+    pub fn heal(&mut self) {
+        self.cuts = [0; 64];
+        self.cut_until = [0; 64];
+        self.odds.loss_permille = 0;
+        self.odds.duplicate_permille = 0;
+        self.odds.slow_permille = 0;
+    }
+
+    /// Whether a link is cut.
+    pub fn is_cut(&self, from: usize, to: usize) -> bool {
+        self.cuts[from * NODES_MAX + to] > 0
+    }
+
+    /// What becomes of a message sent now.
+    pub fn fate(&mut self, from: usize, to: usize, now: Time, draw: &mut Draw) -> Fate {
+        let link = from * NODES_MAX + to;
+        let odds = self.odds;
+        let mut arrives = now + odds.latency_min + draw.skewed(odds.latency_mean);
+        let lost = draw.permille(odds.loss_permille);
+        let doubled = draw.permille(odds.duplicate_permille);
+        if draw.permille(odds.slow_permille) {
+            arrives += draw.skewed(odds.slow_mean);
+        }
+        if self.cuts[link] > 0 {
+            if odds.partition_loses {
+                return Fate::default();
+            }
+            arrives += self.cut_until[link].saturating_sub(now);
+        }
+        if lost {
+            return Fate::default();
+        }
+        if odds.ordered {
+            arrives = arrives.max(self.last[link]);
+            self.last[link] = arrives;
+        }
+        let again = doubled.then(|| arrives + draw.skewed(4 * odds.latency_mean));
+        Fate { first: Some(arrives), again }
+    }
+}
+
+fn bits(mut set: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        (set != 0).then(|| {
+            let bit = set.trailing_zeros() as usize;
+            set &= set - 1;
+            bit
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ODDS: NetworkOdds = NetworkOdds {
+        latency_min: 100,
+        latency_mean: 1000,
+        slow_permille: 100,
+        slow_mean: 10_000,
+        loss_permille: 0,
+        duplicate_permille: 0,
+        ordered: true,
+        partition_loses: true,
+    };
+
+    #[test]
+    fn an_ordered_link_keeps_order_and_others_do_not() {
+        for ordered in [true, false] {
+            let mut network = Network::new(NetworkOdds { ordered, ..ODDS });
+            let mut draw = Draw::new(5);
+            let times: Vec<_> =
+                (0..500).map(|i| network.fate(0, 1, i * 50, &mut draw).first.expect("nothing is lost")).collect();
+            assert_eq!(times.is_sorted(), ordered);
+        }
+    }
+
+    #[test]
+    fn a_cut_link_is_cut_one_way_until_all_partitions_end() {
+        let mut network = Network::new(ODDS);
+        let mut draw = Draw::new(5);
+        network.cut(link_bit(0, 1), 5000);
+        network.cut(link_bit(0, 1) | link_bit(2, 1), 9000);
+        assert_eq!(network.fate(0, 1, 10, &mut draw), Fate::default());
+        assert!(network.fate(1, 0, 10, &mut draw).first.is_some());
+        network.mend(link_bit(0, 1));
+        assert!(network.is_cut(0, 1));
+        network.mend(link_bit(0, 1) | link_bit(2, 1));
+        assert!(network.fate(0, 1, 10, &mut draw).first.is_some());
+    }
+
+    #[test]
+    fn a_partition_that_loses_nothing_delays() {
+        let mut network = Network::new(NetworkOdds { partition_loses: false, ..ODDS });
+        network.cut(link_bit(0, 1), 5_000_000);
+        assert!(network.fate(0, 1, 10, &mut Draw::new(5)).first.expect("it arrives") > 5_000_000);
+    }
+}

@@ -1,0 +1,83 @@
+//! What a checker is told, in the order in which it happens.
+
+use vivarium_core::Node;
+use vivarium_core::api::{ConnectRequest, ConnectResponse, Reply, Request, WatchedEvent};
+use vivarium_core::ids::ConnId;
+use vivarium_core::io::{Input, Output, Write};
+use vivarium_core::recovery::Recovered;
+use vivarium_core::time::Now;
+
+use crate::schedule::{FaultKind, Schedule};
+use crate::{ClientIndex, NodeIndex, Time};
+
+/// Something that an observer may want to know.
+#[derive(Debug)]
+pub enum Observation<'a> {
+    /// A run begins.
+    Started { schedule: &'a Schedule },
+    /// A process starts, from this.
+    Booted { node: NodeIndex, recovered: &'a Recovered },
+    /// A process ends, by crash or orderly. What it left on disk has been told by `Durable`.
+    Ended { node: NodeIndex },
+    /// A node is about to be told this.
+    Input { node: NodeIndex, now: Now, input: &'a Input },
+    /// A node's step put this out. All outputs of a step are told, in order, before any is carried out.
+    Output { node: NodeIndex, output: &'a Output },
+    /// A write has reached the disk for good: synced, or found there after a crash.
+    Durable { node: NodeIndex, write: &'a Write },
+    /// A fault begins. `node` is whom it hits, where it hits one.
+    Fault { kind: &'a FaultKind, node: Option<NodeIndex> },
+    /// A client opens a connection.
+    Connecting { client: ClientIndex, conn: ConnId, node: NodeIndex, hello: &'a ConnectRequest },
+    /// A client is answered.
+    Connected { client: ClientIndex, conn: ConnId, response: &'a ConnectResponse },
+    /// A client sends a request.
+    Sent { client: ClientIndex, conn: ConnId, request: &'a Request },
+    /// A client receives a reply.
+    Received { client: ClientIndex, conn: ConnId, reply: &'a Reply },
+    /// A client receives a notification.
+    Notified { client: ClientIndex, conn: ConnId, event: &'a WatchedEvent },
+    /// A client's connection has ended, by whoever's wish.
+    Lost { client: ClientIndex, conn: ConnId },
+    /// All faults have ended.
+    Healed,
+    /// The run is over and all nodes agree that they have caught up: the last look.
+    Finished { nodes: &'a [&'a Node] },
+}
+
+/// A property that does not hold.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation {
+    /// Its short name.
+    pub property: &'static str,
+    /// The property in words.
+    pub meaning: &'static str,
+    /// What was seen.
+    pub seen: String,
+    /// What should have been seen.
+    pub expected: String,
+}
+
+/// Someone who watches a run.
+pub trait Observer {
+    /// Takes note, and objects when a property is broken.
+    ///
+    /// # Errors
+    /// The property that is broken; the run ends there.
+    fn observe(&mut self, at: Time, observation: &Observation<'_>) -> Result<(), Box<Violation>>;
+}
+
+/// Watches nothing.
+impl Observer for () {
+    fn observe(&mut self, _: Time, _: &Observation<'_>) -> Result<(), Box<Violation>> {
+        Ok(())
+    }
+}
+
+/// Two observers, one after the other.
+impl<A: Observer, B: Observer> Observer for (A, B) {
+    fn observe(&mut self, at: Time, observation: &Observation<'_>) -> Result<(), Box<Violation>> {
+        self.0.observe(at, observation)?;
+        self.1.observe(at, observation)
+    }
+}

@@ -1,0 +1,359 @@
+//! One run, drawn whole from a seed: first the odds, then the events (swarm testing: each run has its own mix of
+//! faults, and most leave most of them out). A schedule is plain data and may be edited before it is run.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+use vivarium_core::limits::Limits;
+use vivarium_core::time::Duration;
+
+use crate::clock::Clock;
+use crate::decision::Draw;
+use crate::{MS, NodeIndex, Time, US};
+
+/// All that decides a run, besides the code.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    /// Where it was drawn from; also the seed of every decision while it runs.
+    pub seed: u64,
+    /// Servers, all of them voters.
+    pub nodes: usize,
+    /// Their clocks.
+    pub clocks: Vec<Clock>,
+    /// The nodes' settings, small where small is what reaches the corners.
+    pub limits: Limits,
+    /// Whether there is a superuser: `user1` with the password `12345`.
+    pub superuser: bool,
+    /// How long faults go on.
+    pub chaos: Time,
+    /// What the network does to messages between servers.
+    pub network: NetworkOdds,
+    /// How fast disks are.
+    pub disk: DiskOdds,
+    /// How many steps in a thousand have their outputs shuffled between kinds.
+    pub shuffle_permille: u32,
+    /// How late a node is woken, on average.
+    pub wake_lag: Time,
+    /// Those who use the service.
+    pub clients: Vec<ClientPlan>,
+    /// What goes wrong, by time.
+    pub faults: Vec<Fault>,
+    /// More events than this are a livelock.
+    pub events_max: u64,
+}
+
+/// What the network between servers does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NetworkOdds {
+    /// Least latency.
+    pub latency_min: Time,
+    /// Mean of what comes on top.
+    pub latency_mean: Time,
+    /// Messages in a thousand that are much later.
+    pub slow_permille: u32,
+    /// Mean of their delay.
+    pub slow_mean: Time,
+    /// Messages in a thousand that are lost.
+    pub loss_permille: u32,
+    /// Messages in a thousand that arrive twice.
+    pub duplicate_permille: u32,
+    /// Whether a link keeps messages in order, as TCP does.
+    pub ordered: bool,
+    /// Partitions lose messages; else they hold them back until they end.
+    pub partition_loses: bool,
+}
+
+/// How fast disks are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DiskOdds {
+    /// Least time of a sync.
+    pub sync_min: Time,
+    /// Mean of what comes on top.
+    pub sync_mean: Time,
+    /// Syncs in a thousand that take much longer.
+    pub slow_permille: u32,
+    /// Mean of theirs.
+    pub slow_mean: Time,
+    /// Mean time between a write being durable and the process being told.
+    pub told_mean: Time,
+}
+
+/// A client's habits.
+#[derive(Clone, Debug)]
+pub struct ClientPlan {
+    /// When it first connects.
+    pub start: Time,
+    /// The session timeout it asks for, ms.
+    pub timeout_ms: i32,
+    /// Mean time between requests.
+    pub think: Time,
+    /// Requests it sends without waiting for answers, at most.
+    pub pipeline: usize,
+    /// How often it asks for what: see [`crate::client::workload`].
+    pub mix: [u32; crate::client::workload::OPS],
+    /// Reads in a thousand that set a watch.
+    pub watch_permille: u32,
+    /// Requests in a thousand before which it rather drops its connection,
+    pub drop_permille: u32,
+    /// moves to another server while the old connection lives on,
+    pub move_permille: u32,
+    /// falls silent for about its session timeout,
+    pub silence_permille: u32,
+    /// closes its session,
+    pub close_permille: u32,
+    /// or tries a session with a wrong password.
+    pub impostor_permille: u32,
+    /// When it dies without a word, if it does.
+    pub dies: Option<Time>,
+    /// Whether it is so old that it does not know the read-only flag.
+    pub old: bool,
+}
+
+/// Something that goes wrong at some time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// When.
+    pub at: Time,
+    /// What.
+    pub kind: FaultKind,
+}
+
+/// What can go wrong.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FaultKind {
+    /// A process ends at once and starts again after `down`. `power`: so silently that nobody is told.
+    Crash { target: Target, power: bool, down: Time },
+    /// A process ends in the middle of carrying out its next step that has more than one output.
+    CrashInStep { target: Target, down: Time },
+    /// The power of all goes.
+    CrashAll { down: Time },
+    /// A process stands still, then finds all that happened meanwhile.
+    Pause { target: Target, length: Time },
+    /// Bit `n` of `side` says on which side node `n` is. Messages to (or, `both`, between) the sides do not arrive.
+    Partition { side: u8, both: bool, length: Time },
+    /// The target hears nobody, or, `both`, neither hears nor is heard.
+    Isolate { target: Target, both: bool, length: Time },
+    /// A node's wall clock jumps.
+    WallJump { target: Target, by_ms: i64 },
+    /// A node's syncs take this much longer.
+    SlowDisk { target: Target, extra: Time, length: Time },
+    /// A node is asked to end; it starts again after `down`.
+    Retire { target: Target, down: Time },
+    /// A node's transport to another breaks for a moment.
+    Disconnect { target: Target },
+}
+
+/// Whom a fault hits, found out when it happens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// This one.
+    Node(NodeIndex),
+    /// One that leads; else any.
+    Leader,
+    /// One that has writes on their way to the disk; else any.
+    Writer,
+}
+
+/// The source of a schedule's draws. `rand`'s own distributions change between releases; raw words do not.
+struct Source(ChaCha8Rng);
+
+impl Source {
+    fn new(seed: u64) -> Source {
+        let mut key = *b"vivarium schedule, format 1.....";
+        key[24..].copy_from_slice(&seed.to_le_bytes());
+        Source(ChaCha8Rng::from_seed(key))
+    }
+    /// A stream of its own for each part, so that a new draw in one part leaves the others as they were.
+    fn part(&mut self) -> Draw {
+        Draw::new(self.0.next_u64())
+    }
+}
+
+impl Schedule {
+    /// Draws the schedule of a seed.
+    pub fn draw(seed: u64) -> Schedule {
+        let mut source = Source::new(seed);
+        let (mut shape, mut clocks, mut limits, mut network, mut disk, mut clients, mut faults) = (
+            source.part(),
+            source.part(),
+            source.part(),
+            source.part(),
+            source.part(),
+            source.part(),
+            source.part(),
+        );
+        let nodes = *shape.pick(&[3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 2, 1]);
+        let chaos = shape.between(1000, 6000) * MS;
+        let limits = draw_limits(&mut limits);
+        Schedule {
+            seed,
+            nodes,
+            clocks: (0..nodes).map(|_| draw_clock(&mut clocks)).collect(),
+            superuser: shape.one_in(2),
+            chaos,
+            network: draw_network(&mut network),
+            disk: draw_disk(&mut disk),
+            shuffle_permille: *shape.pick(&[0, 100, 1000]),
+            wake_lag: *shape.pick(&[0, 10 * US, 500 * US]),
+            clients: draw_clients(&mut clients, &limits, chaos),
+            faults: draw_faults(&mut faults, nodes, &limits, chaos),
+            limits,
+            events_max: 400_000,
+        }
+    }
+}
+
+fn draw_limits(draw: &mut Draw) -> Limits {
+    let heartbeat = draw.between(10, 60);
+    let silence = heartbeat * draw.between(4, 9);
+    let tick = draw.between(silence.div_ceil(2), silence);
+    let tiny = draw.one_in(3);
+    Limits {
+        tick: Duration::millis(tick),
+        heartbeat: Duration::millis(heartbeat),
+        silence: Duration::millis(silence),
+        sync: Duration::millis(silence * draw.between(2, 6)),
+        election: Duration::millis(draw.between(15, 60)),
+        session_timeout_min_ms: (2 * tick) as i32,
+        session_timeout_max_ms: (20 * tick) as i32,
+        snapshot_entries: draw.between(5, 50) * if draw.one_in(4) { 20 } else { 1 },
+        snapshot_bytes: draw.between(1, 64) << 10,
+        snapshot_chunk_bytes: draw.between(64, 1024) as usize,
+        snapshot_chunks_in_flight_max: draw.between(1, 6) as usize,
+        log_window_entries_max: if tiny { draw.between(1, 8) } else { draw.between(8, 400) } as usize,
+        log_window_bytes_max: if tiny { draw.between(256, 4096) } else { 1 << 20 } as usize,
+        follower_in_flight_bytes_max: if tiny { draw.between(128, 2048) } else { 1 << 18 } as usize,
+        append_entries_max: if tiny { draw.between(1, 4) } else { draw.between(1, 100) } as usize,
+        counter_max: if draw.one_in(2) { draw.between(10, 200) as u32 } else { u32::MAX - 1_000_000 },
+        proposals_max: if tiny { draw.between(2, 20) } else { 1000 } as usize,
+        ..Limits::default()
+    }
+}
+
+fn draw_clock(draw: &mut Draw) -> Clock {
+    Clock {
+        offset: draw.below(1 << 40),
+        drift_ppm: if draw.one_in(2) { draw.between(0, 2000) as i64 - 1000 } else { 0 },
+        wall_ms: 1_700_000_000_000 + draw.between(0, 20_000) as i64 - 10_000,
+    }
+}
+
+fn draw_network(draw: &mut Draw) -> NetworkOdds {
+    let ordered = draw.one_in(2);
+    NetworkOdds {
+        latency_min: draw.between(20, 400) * US,
+        latency_mean: draw.between(20, 2000) * US,
+        slow_permille: *draw.pick(&[0, 0, 2, 20]),
+        slow_mean: draw.between(5, 100) * MS,
+        loss_permille: *draw.pick(&[0, 0, 1, 10, 100]),
+        duplicate_permille: *draw.pick(&[0, 0, 1, 20, 200]),
+        ordered,
+        partition_loses: draw.one_in(2),
+    }
+}
+
+fn draw_disk(draw: &mut Draw) -> DiskOdds {
+    DiskOdds {
+        sync_min: draw.between(20, 500) * US,
+        sync_mean: draw.between(50, 3000) * US,
+        slow_permille: *draw.pick(&[0, 0, 5, 30]),
+        slow_mean: draw.between(10, 200) * MS,
+        told_mean: *draw.pick(&[0, 20 * US, 1000 * US]),
+    }
+}
+
+fn draw_clients(draw: &mut Draw, limits: &Limits, chaos: Time) -> Vec<ClientPlan> {
+    let count = draw.between(1, 5);
+    let (low, high) = (limits.session_timeout_min_ms as u64, limits.session_timeout_max_ms as u64);
+    let watchful = *draw.pick(&[0, 200, 600]);
+    let nervous = *draw.pick(&[0, 10, 40]);
+    (0..count)
+        .map(|_| {
+            let mut mix = [0; crate::client::workload::OPS];
+            for weight in &mut mix {
+                *weight = *draw.pick(&[0, 1, 3, 10, 10, 20]);
+            }
+            ClientPlan {
+                start: draw.below(300) * MS,
+                timeout_ms: draw.between(low / 2, high / 3) as i32,
+                think: draw.between(500, 40_000) * US,
+                pipeline: *draw.pick(&[1, 1, 2, 4, 8]),
+                mix,
+                watch_permille: watchful,
+                drop_permille: draw.below(nervous + 1) as u32,
+                move_permille: draw.below(nervous + 1) as u32,
+                silence_permille: draw.below(nervous / 3 + 1) as u32,
+                close_permille: draw.below(nervous / 3 + 1) as u32,
+                impostor_permille: draw.below(nervous / 3 + 1) as u32,
+                dies: draw.one_in(6).then(|| draw.below(chaos)),
+                old: draw.one_in(4),
+            }
+        })
+        .collect()
+}
+
+fn draw_faults(draw: &mut Draw, nodes: usize, limits: &Limits, chaos: Time) -> Vec<Fault> {
+    let silence = limits.silence.0;
+    // Most runs have few kinds of faults, so that each kind has runs of its own. Weights: what they find for what
+    // they cost.
+    let mut weights = [0; 10];
+    for (weight, full) in weights.iter_mut().zip([6, 8, 2, 3, 4, 4, 1, 2, 2, 3]) {
+        *weight = if draw.one_in(2) { full } else { 0 };
+    }
+    if weights.iter().all(|w| *w == 0) {
+        return Vec::new();
+    }
+    let count = draw.between(0, 2 + chaos / (400 * MS));
+    let mut faults: Vec<Fault> = (0..count)
+        .map(|_| {
+            let at = draw.between(20 * MS, chaos);
+            let target = match draw.below(4) {
+                0 => Target::Leader,
+                1 => Target::Writer,
+                _ => Target::Node(draw.below(nodes as u64) as usize),
+            };
+            let length = draw.skewed(silence).min(4 * silence) + MS;
+            let down = if draw.one_in(3) { draw.between(1, 20) * MS } else { length };
+            let both = !draw.one_in(3);
+            let kind = match draw.weighted(&weights) {
+                0 => FaultKind::Crash { target, power: draw.one_in(3), down },
+                1 => FaultKind::CrashInStep { target, down },
+                2 => FaultKind::CrashAll { down },
+                3 => FaultKind::Pause { target, length },
+                4 => FaultKind::Partition { side: draw.between(1, (1 << nodes) - 1) as u8, both, length },
+                5 => FaultKind::Isolate { target, both, length },
+                6 => FaultKind::WallJump { target, by_ms: draw.between(0, 7_200_000) as i64 - 3_600_000 },
+                7 => FaultKind::SlowDisk { target, extra: draw.between(5, 200) * MS, length },
+                8 => FaultKind::Retire { target, down },
+                _ => FaultKind::Disconnect { target },
+            };
+            Fault { at, kind }
+        })
+        .collect();
+    faults.sort_by_key(|fault| fault.at);
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_has_one_schedule() {
+        for seed in 0..200 {
+            let (one, two) = (Schedule::draw(seed), Schedule::draw(seed));
+            assert_eq!(format!("{one:?}"), format!("{two:?}"));
+            assert_eq!(one.clocks.len(), one.nodes);
+            assert!(one.faults.is_sorted_by_key(|fault| fault.at));
+            assert!(one.faults.iter().all(|fault| fault.at <= one.chaos));
+        }
+    }
+
+    #[test]
+    fn most_have_three_nodes_and_some_have_no_faults() {
+        let all: Vec<_> = (0..500).map(Schedule::draw).collect();
+        let three = all.iter().filter(|s| s.nodes == 3).count();
+        assert!((300..450).contains(&three), "{three}");
+        assert!(all.iter().any(|s| s.faults.is_empty()));
+        assert!(all.iter().any(|s| s.faults.len() > 5));
+    }
+}
