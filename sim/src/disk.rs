@@ -1,0 +1,375 @@
+//! A node's disk: what is written, what is synced, and what a power cut leaves of the rest.
+//!
+//! Writes are kept as they came and become bytes, by the core's own encoders, only when a crash makes somebody read
+//! them. Within a lane a crash keeps a prefix of the writes that were not synced; the next one may be torn, and one
+//! further on may have reached the disk all the same, as disks do not keep order. Then the core's recovery reads what
+//! is left. Segments are begun and purged as the real storage does it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use vivarium_core::ids::{WriteSeq, Zxid};
+use vivarium_core::io::{Lane, Write};
+use vivarium_core::record::{FileName, Identity, LogEncoder, Resume, SnapshotEncoder};
+use vivarium_core::recovery::{self, Damage, Found, Recovery, retention};
+
+use crate::decision::Draw;
+
+/// A node's disk. It outlives the node's processes.
+#[derive(Debug)]
+pub struct Disk {
+    identity: Identity,
+    /// Writes after which a segment is full.
+    segment_writes: usize,
+    /// Snapshots that are kept.
+    retain: usize,
+    formatted: bool,
+    segments: BTreeMap<u64, Segment>,
+    snapshots: BTreeMap<Zxid, Snapshot>,
+    /// The snapshot that is being written.
+    unfinished: Option<(Zxid, Vec<Arc<[u8]>>)>,
+    /// Where the log stands, as far as it is durable.
+    resume: Resume,
+    log: Pending,
+    chunks: Pending,
+}
+
+/// What a lane has not made durable yet.
+#[derive(Debug, Default)]
+struct Pending {
+    writes: VecDeque<(WriteSeq, Write)>,
+    /// How many of them, from the front, a sync is under way for.
+    syncing: usize,
+}
+
+#[derive(Debug)]
+struct Segment {
+    /// Where the history ended before it.
+    last: Zxid,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// Bytes, as a crash left them.
+    Bytes(Vec<u8>),
+    /// This run's: where the log stood, then what was synced together.
+    Batches { resume: Resume, batches: Vec<Vec<Write>> },
+}
+
+#[derive(Debug)]
+enum Snapshot {
+    Bytes(Vec<u8>),
+    Chunks(Vec<Arc<[u8]>>),
+}
+
+impl Disk {
+    /// An empty disk.
+    pub fn new(identity: Identity, segment_writes: usize, retain: usize) -> Disk {
+        Disk {
+            identity,
+            segment_writes,
+            retain,
+            formatted: false,
+            segments: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
+            unfinished: None,
+            resume: Resume::FRESH,
+            log: Pending::default(),
+            chunks: Pending::default(),
+        }
+    }
+
+    /// A process starts: recovery reads the disk, and its verdict is carried out.
+    ///
+    /// # Errors
+    /// The damage that recovery found. Nothing here damages what was synced, so there must be none.
+    pub fn boot(&mut self) -> Result<Recovery, Damage> {
+        let names = (self.segments.keys().map(|number| FileName::Segment(*number)))
+            .chain(self.snapshots.keys().map(|zxid| FileName::Snapshot(*zxid)))
+            .map(|name| name.to_string())
+            .collect();
+        let found = Found { identity: self.identity, formatted: self.formatted, names };
+        let (segments, snapshots) = (&self.segments, &self.snapshots);
+        let recovery = recovery::recover(&found, &mut |name, most| {
+            let bytes = match name {
+                FileName::Segment(number) => match segments.get(&number).map(|segment| &segment.content) {
+                    Some(Content::Bytes(bytes)) => bytes,
+                    _ => return Err("no such segment".into()),
+                },
+                FileName::Snapshot(zxid) => match snapshots.get(&zxid) {
+                    Some(Snapshot::Bytes(bytes)) => bytes,
+                    _ => return Err("no such snapshot".into()),
+                },
+            };
+            Ok(bytes[..most.min(bytes.len())].to_vec())
+        })?;
+        if let Some(torn) = recovery.torn
+            && let Some(Segment { content: Content::Bytes(bytes), .. }) = self.segments.get_mut(&torn.segment)
+        {
+            bytes.truncate(torn.valid_bytes as usize);
+        }
+        self.delete(&recovery.garbage);
+        self.formatted = true;
+        self.resume = recovery.resume;
+        self.begin_segment(recovery.next_segment);
+        if !recovery.prelude.is_empty() {
+            self.append_batch(recovery.prelude.clone());
+        }
+        Ok(recovery)
+    }
+
+    /// The process writes. Nothing is durable before a sync ends.
+    pub fn write(&mut self, lane: Lane, seq: WriteSeq, write: Write) {
+        let pending = self.pending(lane);
+        if let Some((last, _)) = pending.writes.back() {
+            assert!(*last < seq, "{lane:?}: write {seq:?} after {last:?}");
+        }
+        pending.writes.push_back((seq, write));
+    }
+
+    /// Begins to sync all that is written, unless a sync is under way or nothing is to do. Up to which write it goes.
+    pub fn begin_sync(&mut self, lane: Lane) -> Option<WriteSeq> {
+        let pending = self.pending(lane);
+        if pending.syncing > 0 {
+            return None;
+        }
+        let upto = pending.writes.back()?.0;
+        pending.syncing = pending.writes.len();
+        if lane == Lane::Log && self.segment_is_full() {
+            let next = self.segments.keys().next_back().map_or(1, |last| last + 1);
+            self.begin_segment(next);
+        }
+        Some(upto)
+    }
+
+    /// A sync has ended: gives what is durable by it.
+    pub fn end_sync(&mut self, lane: Lane) -> Vec<Write> {
+        let pending = self.pending(lane);
+        let count = std::mem::take(&mut pending.syncing);
+        let writes: Vec<Write> = pending.writes.drain(..count).map(|(_, write)| write).collect();
+        match lane {
+            Lane::Log => self.append_batch(writes.clone()),
+            Lane::Snapshot => writes.iter().for_each(|write| self.append_chunk(write)),
+        }
+        writes
+    }
+
+    /// Whether something is written and not durable.
+    pub fn is_busy(&self) -> bool {
+        !self.log.writes.is_empty() || !self.chunks.writes.is_empty()
+    }
+
+    /// An orderly end: everything is synced. Gives what became durable by it.
+    pub fn shut_down(&mut self) -> Vec<Write> {
+        let mut durable = Vec::new();
+        for lane in [Lane::Log, Lane::Snapshot] {
+            // What a sync is under way for, and then the rest.
+            durable.append(&mut self.end_sync(lane));
+            self.begin_sync(lane);
+            durable.append(&mut self.end_sync(lane));
+        }
+        self.to_bytes();
+        durable
+    }
+
+    /// The process ends, or the power goes. Gives the writes that happen to be on the disk without having been synced.
+    pub fn crash(&mut self, draw: &mut Draw) -> Vec<Write> {
+        let log = std::mem::take(&mut self.log);
+        let chunks = std::mem::take(&mut self.chunks);
+        let mut survivors = self.crash_log(&log, draw);
+        // Chunks: a prefix, and nothing of the rest; a torn chunk is as good as a lost one without its footer.
+        let kept = draw.below(chunks.writes.len() as u64 + 1) as usize;
+        for (_, write) in chunks.writes.iter().take(kept) {
+            self.append_chunk(write);
+            survivors.push(write.clone());
+        }
+        self.to_bytes();
+        if let Some((zxid, parts)) = self.unfinished.take() {
+            // Its file is there, without a footer.
+            let mut bytes = Vec::new();
+            let mut encoder = SnapshotEncoder::begin(self.identity, zxid, &mut bytes);
+            for part in &parts {
+                encoder.chunk(part, &mut bytes);
+            }
+            bytes.truncate(draw.below(bytes.len() as u64 + 1) as usize);
+            self.snapshots.entry(zxid).or_insert(Snapshot::Bytes(bytes));
+        }
+        survivors
+    }
+
+    fn crash_log(&mut self, log: &Pending, draw: &mut Draw) -> Vec<Write> {
+        let idle = log.writes.is_empty();
+        let kept = draw.below(log.writes.len() as u64 + 1) as usize;
+        let survivors: Vec<Write> = log.writes.iter().take(kept).map(|(_, write)| write.clone()).collect();
+        let rest: Vec<&Write> = log.writes.iter().skip(kept).map(|(_, write)| write).collect();
+        let Some((&number, segment)) = self.segments.iter_mut().next_back() else { return survivors };
+        let Content::Batches { resume, batches } = &segment.content else { return survivors };
+        let (mut bytes, mut encoder) = encode(self.identity, *resume, number, batches);
+        for write in &survivors {
+            encoder.encode(write, &mut bytes);
+        }
+        tear(&rest, &mut encoder, &mut bytes, draw);
+        segment.content = Content::Bytes(bytes);
+        if idle && draw.one_in(16) {
+            // It was just about to begin another segment.
+            let mut header = Vec::new();
+            encoder.synced(encoder.last_number());
+            encoder.begin_segment(number + 1, &mut header);
+            header.truncate(draw.below(header.len() as u64) as usize);
+            let last = encoder.resume().last;
+            self.segments.insert(number + 1, Segment { last, content: Content::Bytes(header) });
+        }
+        survivors
+    }
+
+    /// Everything that this run wrote, as bytes.
+    fn to_bytes(&mut self) {
+        for (number, segment) in &mut self.segments {
+            if let Content::Batches { resume, batches } = &segment.content {
+                let (bytes, _) = encode(self.identity, *resume, *number, batches);
+                segment.content = Content::Bytes(bytes);
+            }
+        }
+        for (zxid, snapshot) in &mut self.snapshots {
+            if let Snapshot::Chunks(chunks) = snapshot {
+                let mut bytes = Vec::new();
+                let mut encoder = SnapshotEncoder::begin(self.identity, *zxid, &mut bytes);
+                for chunk in chunks.iter() {
+                    encoder.chunk(chunk, &mut bytes);
+                }
+                encoder.finish(&mut bytes);
+                *snapshot = Snapshot::Bytes(bytes);
+            }
+        }
+    }
+
+    fn pending(&mut self, lane: Lane) -> &mut Pending {
+        match lane {
+            Lane::Log => &mut self.log,
+            Lane::Snapshot => &mut self.chunks,
+        }
+    }
+
+    fn segment_is_full(&self) -> bool {
+        self.segments.values().next_back().is_some_and(|segment| match &segment.content {
+            Content::Batches { batches, .. } => {
+                batches.iter().map(Vec::len).sum::<usize>() >= self.segment_writes
+            }
+            Content::Bytes(_) => true,
+        })
+    }
+
+    fn begin_segment(&mut self, number: u64) {
+        let content = Content::Batches { resume: self.resume, batches: Vec::new() };
+        self.segments.insert(number, Segment { last: self.resume.last, content });
+    }
+
+    fn append_batch(&mut self, writes: Vec<Write>) {
+        if writes.is_empty() {
+            return;
+        }
+        for write in &writes {
+            let resume = &mut self.resume;
+            resume.previous = resume.next;
+            resume.next += 1;
+            match write {
+                Write::Append(entry) => resume.last = entry.zxid,
+                Write::Promise { epoch, candidate } => {
+                    resume.promised = *epoch;
+                    resume.candidate = Some(*candidate);
+                }
+                Write::Truncate { to } => resume.last = *to,
+                Write::Reset { base } => resume.last = *base,
+                Write::Chunk { .. } => panic!("a chunk of a snapshot on the log's lane"),
+            }
+        }
+        match self.segments.values_mut().next_back().map(|segment| &mut segment.content) {
+            Some(Content::Batches { batches, .. }) => batches.push(writes),
+            other => panic!("a process writes to the segment it began, not to {other:?}"),
+        }
+    }
+
+    fn append_chunk(&mut self, write: &Write) {
+        let Write::Chunk { zxid, index, bytes, last } = write else {
+            panic!("{write:?} on the snapshots' lane");
+        };
+        if *index == 0 {
+            self.unfinished = Some((*zxid, Vec::new()));
+        }
+        let Some((unfinished, chunks)) = &mut self.unfinished else {
+            panic!("chunk {index} of snapshot {zxid} without its first");
+        };
+        assert!(unfinished == zxid && chunks.len() == *index as usize, "chunk {index} of {zxid} out of order");
+        chunks.push(bytes.clone());
+        if *last {
+            let (zxid, chunks) = self.unfinished.take().expect("it was there a line ago");
+            self.snapshots.insert(zxid, Snapshot::Chunks(chunks));
+            self.purge();
+        }
+    }
+
+    fn purge(&mut self) {
+        let snapshots: Vec<Zxid> = self.snapshots.keys().copied().collect();
+        let segments: Vec<(u64, Zxid)> =
+            self.segments.iter().map(|(number, segment)| (*number, segment.last)).collect();
+        let names = retention::purgeable(&snapshots, &segments, self.retain);
+        self.delete(&names);
+    }
+
+    fn delete(&mut self, names: &[FileName]) {
+        for name in names {
+            match name {
+                FileName::Segment(number) => {
+                    self.segments.remove(number);
+                }
+                FileName::Snapshot(zxid) => {
+                    self.snapshots.remove(zxid);
+                }
+            }
+        }
+    }
+}
+
+fn encode(identity: Identity, resume: Resume, number: u64, batches: &[Vec<Write>]) -> (Vec<u8>, LogEncoder) {
+    let mut bytes = Vec::new();
+    let mut encoder = LogEncoder::new(identity, resume);
+    encoder.begin_segment(number, &mut bytes);
+    for batch in batches {
+        for write in batch {
+            encoder.encode(write, &mut bytes);
+        }
+        encoder.synced(encoder.last_number());
+    }
+    (bytes, encoder)
+}
+
+/// What is left of writes that did not survive: nothing, a part, zeros, or whole records behind a hole.
+fn tear(rest: &[&Write], encoder: &mut LogEncoder, bytes: &mut Vec<u8>, draw: &mut Draw) {
+    let Some((first, behind)) = rest.split_first() else { return };
+    let start = bytes.len();
+    encoder.encode(first, bytes);
+    let end = bytes.len();
+    // Never so little that the record is whole: its padding is zeros anyway, so a cut there tears nothing.
+    let cut = start + draw.below((end - start - 8) as u64) as usize;
+    let zero = |bytes: &mut Vec<u8>| {
+        // What is torn off may have been zeros to begin with; the checksums of the head are not.
+        let from = if bytes[cut..].iter().all(|byte| *byte == 0) { start + 24 } else { cut };
+        bytes[from..].fill(0);
+    };
+    match draw.below(4) {
+        0 => bytes.truncate(start),
+        1 => bytes.truncate(cut),
+        2 => zero(bytes),
+        _ => {
+            zero(bytes);
+            for write in behind {
+                let from = bytes.len();
+                encoder.encode(write, bytes);
+                if draw.one_in(2) {
+                    bytes[from..].fill(0);
+                }
+            }
+        }
+    }
+}
