@@ -4,7 +4,7 @@ use vivarium_core::Node;
 use vivarium_core::api::{ConnectRequest, ConnectResponse, Reply, Request, WatchedEvent};
 use vivarium_core::ids::ConnId;
 use vivarium_core::io::{Input, Output, Write};
-use vivarium_core::recovery::Recovered;
+use vivarium_core::recovery::Recovery;
 use vivarium_core::time::Now;
 
 use crate::schedule::{FaultKind, Schedule};
@@ -16,7 +16,7 @@ pub enum Observation<'a> {
     /// A run begins.
     Started { schedule: &'a Schedule },
     /// A process starts, from this.
-    Booted { node: NodeIndex, recovered: &'a Recovered },
+    Booted { node: NodeIndex, recovery: &'a Recovery },
     /// A process ends, by crash or orderly. What it left on disk has been told by `Durable`.
     Ended { node: NodeIndex },
     /// A node is about to be told this.

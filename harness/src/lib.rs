@@ -1,0 +1,19 @@
+//! Runs schedules, checks them, replays them and counts them.
+//!
+//! ```text
+//!   check/   observers that know what is right: a reference model of the service, and a checker for each property
+//!   run      one schedule under all checkers, panics included
+//!   hunt     many seeds, on all cores
+//!   replay   one seed or one trace file again, told event by event
+//!   trace    the trace files of `traces/`: one for each bug that a schedule once found
+//!   tell     a readable line for each event
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod check;
+pub mod hunt;
+pub mod replay;
+pub mod run;
+pub mod tell;
+pub mod trace;

@@ -1,0 +1,89 @@
+//! One schedule again, by seed or by trace file.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use vivarium_sim::{Report, Schedule, Verdict};
+
+use crate::run::{End, Runner, describe};
+use crate::tell::Teller;
+use crate::trace::Trace;
+
+/// Runs the schedule of a seed; `verbose` tells each event.
+///
+/// # Errors
+/// Never; for symmetry.
+pub fn seed(seed: u64, verbose: bool) -> Result<End> {
+    let report = run(&Schedule::draw(seed), verbose);
+    Ok(match &report.verdict {
+        Verdict::Clean => {
+            println!("seed {seed}: every property holds; {}", figures(&report));
+            End::Clean
+        }
+        Verdict::Broken(violation) => {
+            let command = format!("cargo harness replay --seed {seed} --verbose");
+            println!("{}", describe(&format!("seed {seed}"), &command, &report, violation));
+            End::Broken
+        }
+    })
+}
+
+/// Runs a trace file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn file(path: &Path, verbose: bool) -> Result<End> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
+    let trace = Trace::parse(&text).with_context(|| format!("{}", path.display()))?;
+    let report = run(&trace.schedule, verbose);
+    let name = path.display();
+    Ok(match (&report.verdict, &trace.expect) {
+        (Verdict::Clean, None) => {
+            println!("{name}: every property holds, as expected; {}", figures(&report));
+            End::Clean
+        }
+        (Verdict::Broken(violation), Some(expected)) if violation.property == expected => {
+            println!("{name}: \"{expected}\" is broken, as expected: {}", violation.seen);
+            End::Clean
+        }
+        (Verdict::Broken(violation), _) => {
+            let command = format!("cargo harness replay {name} --verbose");
+            println!("{}", describe(&name.to_string(), &command, &report, violation));
+            End::Broken
+        }
+        (Verdict::Clean, Some(expected)) => {
+            println!("{name}: every property holds, but \"{expected}\" was expected to be broken");
+            End::Broken
+        }
+    })
+}
+
+/// Runs all trace files of a directory.
+///
+/// # Errors
+/// When the directory or a file cannot be read.
+pub fn corpus(directory: &Path) -> Result<End> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).with_context(|| format!("{}", directory.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "sched") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let mut worst = End::Clean;
+    for path in &files {
+        worst = worst.max(file(path, false)?);
+    }
+    println!("{} trace files in {}", files.len(), directory.display());
+    Ok(worst)
+}
+
+fn run(schedule: &Schedule, verbose: bool) -> Report {
+    let mut runner = Runner::default();
+    if verbose { runner.run(schedule, &mut Teller::new()) } else { runner.run(schedule, &mut ()) }
+}
+
+fn figures(report: &Report) -> String {
+    format!("{} events in {} simulated ms, hash {:016x}", report.events, report.at / vivarium_sim::MS, report.hash)
+}

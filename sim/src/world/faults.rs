@@ -1,0 +1,213 @@
+//! Breaking things: crashes, pauses, partitions, slow disks, jumping clocks, and processes that start again.
+
+use vivarium_core::Node;
+use vivarium_core::io::{Boot, Input};
+
+use super::{Checked, Run, peer_id};
+use crate::client::workload::USERS;
+use crate::decision::Kind;
+use crate::network::link_bit;
+use crate::observe::{Observation, Observer, Violation};
+use crate::queue::{Event, Mend, ServerPacket};
+use crate::schedule::{FaultKind, Target};
+use crate::{MS, NodeIndex, Time};
+
+impl<O: Observer> Run<'_, O> {
+    pub(super) fn fault(&mut self, index: usize) -> Checked {
+        let schedule = self.schedule;
+        let kind = &schedule.faults[index].kind;
+        match *kind {
+            FaultKind::Crash { target, power, down } => {
+                let node = self.aim(kind, target)?;
+                self.crash(node, power, down)
+            }
+            FaultKind::CrashInStep { target, down } => {
+                let node = self.aim(kind, target)?;
+                self.slots[node].crash_in_step = Some(down);
+                Ok(())
+            }
+            FaultKind::CrashAll { down } => {
+                self.observe(&Observation::Fault { kind, node: None })?;
+                (0..self.slots.len()).try_for_each(|node| self.crash(node, true, down))
+            }
+            FaultKind::Pause { target, length } => {
+                let node = self.aim(kind, target)?;
+                self.pause(node, length);
+                Ok(())
+            }
+            FaultKind::Partition { side, both, length } => {
+                self.observe(&Observation::Fault { kind, node: None })?;
+                self.cut(|from, to| {
+                    let (from, to) = (side >> from & 1, side >> to & 1);
+                    from != to && (both || from == 0)
+                }, length);
+                Ok(())
+            }
+            FaultKind::Isolate { target, both, length } => {
+                let node = self.aim(kind, target)?;
+                self.cut(|from, to| to == node || (both && from == node), length);
+                Ok(())
+            }
+            FaultKind::WallJump { target, by_ms } => {
+                let node = self.aim(kind, target)?;
+                self.slots[node].clock.wall_ms += by_ms;
+                Ok(())
+            }
+            FaultKind::SlowDisk { target, extra, length } => {
+                let node = self.aim(kind, target)?;
+                self.slots[node].sync_extra = extra;
+                self.queue.push(self.until(length), Event::Mend { what: Mend::SlowDisk { node } });
+                Ok(())
+            }
+            FaultKind::Retire { target, down } => {
+                let node = self.aim(kind, target)?;
+                if self.slots[node].node.is_none() {
+                    return Ok(());
+                }
+                self.slots[node].retiring = Some(down);
+                self.tell(node, Input::Retire)
+            }
+            FaultKind::Disconnect { target } => {
+                let node = self.aim(kind, target)?;
+                let other = self.decisions.draw(Kind::Fault, 1, self.now).below(self.slots.len() as u64) as usize;
+                if other != node {
+                    self.queue.push(self.now, Event::PeerGone { node, peer: other });
+                    self.queue.push(self.now + MS, Event::PeerGone { node: other, peer: node });
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Whom a fault hits; the observers are told.
+    fn aim(&mut self, kind: &FaultKind, target: Target) -> Result<NodeIndex, Box<Violation>> {
+        let wanted = match target {
+            Target::Node(node) => Some(node),
+            Target::Leader => self.slots.iter().position(|slot| slot.leading),
+            Target::Writer => self.slots.iter().position(|slot| slot.node.is_some() && slot.disk.is_busy()),
+        };
+        let node = match wanted {
+            Some(node) => node,
+            None => self.decisions.draw(Kind::Fault, 0, self.now).below(self.slots.len() as u64) as usize,
+        };
+        self.observe(&Observation::Fault { kind, node: Some(node) })?;
+        Ok(node)
+    }
+
+    /// When a fault of this length ends: never later than all faults do.
+    fn until(&self, length: Time) -> Time {
+        (self.now + length).min(self.schedule.chaos.max(self.now))
+    }
+
+    fn pause(&mut self, node: NodeIndex, length: Time) {
+        let until = self.until(length);
+        let slot = &mut self.slots[node];
+        if slot.node.is_none() {
+            return;
+        }
+        slot.paused_until = slot.paused_until.max(until);
+        if slot.wake_at != Time::MAX {
+            slot.wake_at = slot.wake_at.max(until);
+        }
+        self.queue.push(until, Event::Mend { what: Mend::Pause { node } });
+    }
+
+    fn cut(&mut self, is_cut: impl Fn(usize, usize) -> bool, length: Time) {
+        let mut links = 0;
+        for from in 0..self.slots.len() {
+            for to in 0..self.slots.len() {
+                if from != to && is_cut(from, to) {
+                    links |= link_bit(from, to);
+                }
+            }
+        }
+        let until = self.until(length);
+        self.network.cut(links, until);
+        self.queue.push(until, Event::Mend { what: Mend::Cut { links } });
+    }
+
+    /// A process ends at once. With `power`, so does its machine: nobody is told.
+    pub(super) fn crash(&mut self, node: NodeIndex, power: bool, down: Time) -> Checked {
+        if self.slots[node].node.is_none() {
+            return Ok(());
+        }
+        let mut draw = self.decisions.draw(Kind::Crash, node, self.now);
+        let survivors = self.slots[node].disk.crash(&mut draw);
+        self.end(node, &survivors, power, down)
+    }
+
+    /// A process that was asked to end has nothing left to do.
+    pub(super) fn retired(&mut self, node: NodeIndex) -> Checked {
+        let Some(down) = self.slots[node].retiring else {
+            return Err(Box::new(Violation {
+                property: "retire",
+                meaning: "a node retires only when it is asked to",
+                seen: format!("node {} says that it is retired", peer_id(node)),
+                expected: "nothing: nobody asked".into(),
+            }));
+        };
+        let written = self.slots[node].disk.shut_down();
+        self.end(node, &written, false, down)
+    }
+
+    fn end(&mut self, node: NodeIndex, written: &[vivarium_core::io::Write], power: bool, down: Time) -> Checked {
+        for write in written {
+            self.observer.observe(self.now, &Observation::Durable { node, write })?;
+        }
+        self.observer.observe(self.now, &Observation::Ended { node })?;
+        self.slots[node].end();
+        let life = self.slots[node].life;
+        self.queue.push(self.until(down), Event::Restart { node, life });
+        self.hang_up(node, power);
+        if !power {
+            for peer in (0..self.slots.len()).filter(|peer| *peer != node) {
+                let mut draw = self.decisions.draw(Kind::Gone, peer, self.now);
+                if !draw.one_in(4) {
+                    let at = self.now + draw.skewed(self.schedule.network.latency_mean);
+                    self.queue.push(at, Event::PeerGone { node: peer, peer: node });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The clients of a process that ended find out, or not.
+    fn hang_up(&mut self, node: NodeIndex, power: bool) {
+        for place in 0..self.conns.len() {
+            let conn = &mut self.conns[place];
+            if conn.node == node && conn.server_open {
+                conn.server_open = false;
+                if !power {
+                    self.reply(super::links::name(place), ServerPacket::Closed);
+                }
+            }
+        }
+    }
+
+    pub(super) fn restart(&mut self, node: NodeIndex, life: u32) -> Checked {
+        if self.slots[node].node.is_some() || self.slots[node].life != life {
+            return Ok(());
+        }
+        let boot_failed = |what: String| {
+            Box::new(Violation {
+                property: "recovery",
+                meaning: "a node starts from whatever a power cut leaves of its disk",
+                seen: format!("node {}: {what}", peer_id(node)),
+                expected: "a torn tail is dropped, all else is whole: no disk rots in this schedule".into(),
+            })
+        };
+        let recovery = self.slots[node].disk.boot().map_err(|damage| boot_failed(damage.to_string()))?;
+        self.observe(&Observation::Booted { node, recovery: &recovery })?;
+        let seed = self.decisions.draw(Kind::Boot, node, self.now).word();
+        let boot = Boot {
+            id: peer_id(node),
+            voters: (0..self.slots.len()).map(peer_id).collect(),
+            limits: self.schedule.limits.clone(),
+            super_digest: self.schedule.superuser.then(|| USERS[1].1.to_owned()),
+            seed,
+            recovered: recovery.recovered,
+        };
+        self.slots[node].node = Some(Node::boot(boot).map_err(boot_failed)?);
+        self.step(node, Input::Wake)
+    }
+}

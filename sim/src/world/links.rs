@@ -1,0 +1,263 @@
+//! Messages between servers, and packets between clients and servers.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use vivarium_core::api::Reply;
+use vivarium_core::ids::{ConnId, PeerId};
+use vivarium_core::io::Input;
+use vivarium_core::replica::PeerMessage;
+
+use super::{Checked, Run, node_index};
+use crate::client::Action;
+use crate::decision::Kind;
+use crate::network::NODES_MAX;
+use crate::observe::{Observation, Observer, Violation};
+use crate::queue::{ClientPacket, Event, ServerPacket};
+use crate::{ClientIndex, NodeIndex, Time, US};
+
+/// One message in so many makes the round trip through its codec.
+const CODEC_SHARE: u64 = 64;
+/// Latency of packets between clients and servers: least, and mean of what comes on top.
+const PACKET_LATENCY: (Time, Time) = (30 * US, 300 * US);
+
+/// A connection of a client to a server: two streams, each in order.
+#[derive(Debug)]
+pub(super) struct Conn {
+    client: ClientIndex,
+    pub(super) node: NodeIndex,
+    /// The server's process that accepted it.
+    life: Option<u32>,
+    /// Whether the client still listens.
+    client_open: bool,
+    /// Whether the server's process still knows it, as far as the driver can tell.
+    pub(super) server_open: bool,
+    /// When the last packet of each direction arrives.
+    up: Time,
+    down: Time,
+}
+
+/// Where a connection is kept.
+pub(super) fn place(conn: ConnId) -> usize {
+    conn.0 as usize - 1
+}
+
+/// The name of the connection kept there.
+pub(super) fn name(place: usize) -> ConnId {
+    ConnId(place as u64 + 1)
+}
+
+/// A client's address.
+pub fn address(client: ClientIndex) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, client as u8 + 1))
+}
+
+impl<O: Observer> Run<'_, O> {
+    pub(super) fn send(&mut self, from: NodeIndex, to: PeerId, message: PeerMessage) -> Checked {
+        let to = node_index(to);
+        assert!(to < self.slots.len() && to != from, "a message from {from} to {to}");
+        let subject = (from * NODES_MAX + to) * 32 + message_kind(&message);
+        let mut draw = self.decisions.draw(Kind::Message, subject, self.now);
+        let message = if draw.one_in(CODEC_SHARE) { through_codec(message)? } else { message };
+        let fate = self.network.fate(from, to, self.now, &mut draw);
+        if let Some(at) = fate.again {
+            self.queue.push(at, Event::Arrive { from, to, message: message.clone() });
+        }
+        if let Some(at) = fate.first {
+            self.queue.push(at, Event::Arrive { from, to, message });
+        }
+        Ok(())
+    }
+
+    /// Does what a client wants done.
+    pub(super) fn act(&mut self, client: ClientIndex) -> Checked {
+        let mut actions = std::mem::take(self.actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Connect { node, hello } => {
+                    let conn = name(self.conns.len());
+                    self.conns.push(Conn {
+                        client,
+                        node,
+                        life: None,
+                        client_open: true,
+                        server_open: false,
+                        up: self.now,
+                        down: self.now,
+                    });
+                    self.client_conns[client] = Some(conn);
+                    self.clients[client].connecting(conn, self.now);
+                    self.observer
+                        .observe(self.now, &Observation::Connecting { client, conn, node, hello: &hello })?;
+                    self.ask(conn, ClientPacket::Hello(hello), 0);
+                }
+                Action::Send(request) => {
+                    let Some(conn) = self.client_conns[client] else { continue };
+                    self.observer.observe(self.now, &Observation::Sent { client, conn, request: &request })?;
+                    self.ask(conn, ClientPacket::Request(request), 0);
+                }
+                Action::Close => {
+                    if let Some(conn) = self.client_conns[client] {
+                        self.leave(client, conn)?;
+                        self.ask(conn, ClientPacket::Gone, 0);
+                    }
+                }
+                Action::Abandon => {
+                    if let Some(conn) = self.client_conns[client] {
+                        self.leave(client, conn)?;
+                        let mut draw = self.decisions.draw(Kind::Gone, 32 + client % 32, self.now);
+                        if !draw.one_in(3) {
+                            let late = draw.skewed(self.schedule.limits.silence.0);
+                            self.ask(conn, ClientPacket::Gone, late);
+                        }
+                    }
+                }
+            }
+        }
+        *self.actions = actions;
+        self.client_wakes[client] = self.clients[client].deadline();
+        Ok(())
+    }
+
+    /// A client stops listening to a connection.
+    fn leave(&mut self, client: ClientIndex, conn: ConnId) -> Checked {
+        self.client_conns[client] = None;
+        self.conns[place(conn)].client_open = false;
+        self.observer.observe(self.now, &Observation::Lost { client, conn })
+    }
+
+    fn ask(&mut self, conn: ConnId, packet: ClientPacket, late: Time) {
+        let latency = self.packet_latency(conn) + late;
+        let state = &mut self.conns[place(conn)];
+        state.up = state.up.max(self.now + latency);
+        self.queue.push(state.up, Event::ToServer { conn, packet });
+    }
+
+    pub(super) fn reply(&mut self, conn: ConnId, packet: ServerPacket) {
+        let latency = self.packet_latency(conn);
+        let state = &mut self.conns[place(conn)];
+        if state.client_open {
+            state.down = state.down.max(self.now + latency);
+            self.queue.push(state.down, Event::ToClient { conn, packet });
+        }
+    }
+
+    pub(super) fn send_reply(&mut self, conn: ConnId, reply: Reply) -> Checked {
+        self.reply(conn, ServerPacket::Reply(reply));
+        Ok(())
+    }
+
+    fn packet_latency(&mut self, conn: ConnId) -> Time {
+        let subject = self.conns[place(conn)].client % 64;
+        let mut draw = self.decisions.draw(Kind::Packet, subject, self.now);
+        PACKET_LATENCY.0 + draw.skewed(PACKET_LATENCY.1)
+    }
+
+    /// The server closes a connection: what is queued still arrives.
+    pub(super) fn close(&mut self, conn: ConnId) {
+        self.reply(conn, ServerPacket::Closed);
+        let mut draw = self.decisions.draw(Kind::Packet, self.conns[place(conn)].client % 64, self.now);
+        let state = &mut self.conns[place(conn)];
+        state.server_open = false;
+        if draw.one_in(2) {
+            // "Gone" may be said after a close, or not.
+            state.up = state.up.max(self.now + US);
+            self.queue.push(state.up, Event::ToServer { conn, packet: ClientPacket::Gone });
+        }
+    }
+
+    pub(super) fn to_server(&mut self, conn: ConnId, packet: ClientPacket) -> Checked {
+        let state = &mut self.conns[place(conn)];
+        let slot = &self.slots[state.node];
+        let node = state.node;
+        if slot.node.is_none() {
+            if matches!(packet, ClientPacket::Hello(_)) {
+                self.reply(conn, ServerPacket::Closed);
+            }
+            return Ok(());
+        }
+        match packet {
+            ClientPacket::Hello(hello) => {
+                state.life = Some(slot.life);
+                state.server_open = true;
+                let address = address(state.client);
+                self.step(node, Input::Open { conn, address, hello })
+            }
+            ClientPacket::Request(request) if state.server_open && state.life == Some(slot.life) => {
+                self.step(node, Input::Request { conn, request })
+            }
+            ClientPacket::Gone if state.life == Some(slot.life) => {
+                state.server_open = false;
+                self.step(node, Input::Gone { conn })
+            }
+            ClientPacket::Request(_) | ClientPacket::Gone => Ok(()),
+        }
+    }
+
+    pub(super) fn to_client(&mut self, conn: ConnId, packet: ServerPacket) -> Checked {
+        let state = &self.conns[place(conn)];
+        let client = state.client;
+        if !state.client_open || !self.clients[client].listens_to(conn) {
+            return Ok(());
+        }
+        match packet {
+            ServerPacket::Connected(response) => {
+                self.observe(&Observation::Connected { client, conn, response: &response })?;
+                let mut draw = self.decisions.draw(Kind::Client, client, self.now);
+                self.clients[client].connected(&response, self.now, &mut draw, self.actions);
+            }
+            ServerPacket::Reply(reply) => {
+                self.observe(&Observation::Received { client, conn, reply: &reply })?;
+                self.clients[client].received(&reply, self.now, self.actions);
+            }
+            ServerPacket::Event(event) => {
+                self.observe(&Observation::Notified { client, conn, event: &event })?;
+                self.clients[client].notified(&event, self.now);
+            }
+            ServerPacket::Closed => {
+                self.leave(client, conn)?;
+                let mut draw = self.decisions.draw(Kind::Client, client, self.now);
+                self.clients[client].lost(self.now, &mut draw);
+            }
+        }
+        self.act(client)
+    }
+}
+
+/// A number below 32 for each kind of message: part of the key of its fate.
+fn message_kind(message: &PeerMessage) -> usize {
+    match message {
+        PeerMessage::PreVote { .. } => 0,
+        PeerMessage::PreVoteReply { .. } => 1,
+        PeerMessage::NewEpoch { .. } => 2,
+        PeerMessage::Refused { .. } => 3,
+        PeerMessage::Vow(_) => 4,
+        PeerMessage::Heartbeat { .. } => 5,
+        PeerMessage::Alive { .. } => 6,
+        PeerMessage::Position { .. } => 7,
+        PeerMessage::Truncate { .. } => 8,
+        PeerMessage::Propose { .. } => 9,
+        PeerMessage::Commit { .. } => 10,
+        PeerMessage::SnapshotChunk { .. } => 11,
+        PeerMessage::SnapshotReceived { .. } => 12,
+        PeerMessage::Forward { .. } => 13,
+        PeerMessage::Barrier { .. } => 14,
+        PeerMessage::BarrierPassed { .. } => 15,
+        PeerMessage::Heard { .. } => 16,
+        PeerMessage::HandOver { .. } => 17,
+    }
+}
+
+fn through_codec(message: PeerMessage) -> Result<PeerMessage, Box<Violation>> {
+    let broken = |seen: String| {
+        Box::new(Violation {
+            property: "codec",
+            meaning: "a message is the same after encoding and decoding",
+            seen,
+            expected: format!("{message:?}"),
+        })
+    };
+    let bytes = postcard::to_stdvec(&message).map_err(|error| broken(format!("encoding: {error}")))?;
+    let decoded: PeerMessage =
+        postcard::from_bytes(&bytes).map_err(|error| broken(format!("decoding: {error}")))?;
+    if decoded == message { Ok(decoded) } else { Err(broken(format!("{decoded:?}"))) }
+}

@@ -1,0 +1,473 @@
+//! One run: nodes, their disks and clocks, the network between them, clients, and what goes wrong.
+//!
+//! The world jumps from event to event. It keeps the driver's contract of `vivarium_core::io` and uses all the freedom
+//! that it leaves: outputs of a step are carried out in any order between kinds, a crash comes between any two of them,
+//! wakes come late, syncs are told late. A run has two halves: first everything breaks; then all faults end, and the
+//! world demands that everybody is served again within bounds.
+
+mod converge;
+mod faults;
+mod links;
+mod slot;
+
+use vivarium_core::Node;
+use vivarium_core::ids::{ConnId, PeerId};
+use vivarium_core::io::{Input, Lane, Output, Outputs};
+
+use crate::client::{Action, Client};
+use crate::decision::{Decisions, Draw, Kind};
+use crate::fold::Fold;
+use crate::network::Network;
+use crate::observe::{Observation, Observer, Violation};
+use crate::queue::{Event, Mend, Queue, ServerPacket};
+use crate::schedule::{NetworkOdds, Schedule};
+use crate::{ClientIndex, NodeIndex, Time};
+use slot::Slot;
+
+/// A place where runs happen, one after the other, in the same memory.
+#[derive(Debug)]
+pub struct World {
+    decisions: Decisions,
+    queue: Queue,
+    out: Outputs,
+    spare: Vec<Output>,
+    actions: Vec<Action>,
+}
+
+/// How a run ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Every property held.
+    Clean,
+    /// One did not.
+    Broken(Box<Violation>),
+}
+
+/// What there is to say about a run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// When, in simulated time.
+    pub at: Time,
+    /// How many events there were.
+    pub events: u64,
+    /// The running hash of all outputs.
+    pub hash: u64,
+}
+
+/// What any handler may come to: the run ends at the first violation.
+type Checked = Result<(), Box<Violation>>;
+
+/// One run in progress.
+struct Run<'w, O: Observer> {
+    schedule: &'w Schedule,
+    observer: &'w mut O,
+    decisions: &'w mut Decisions,
+    queue: &'w mut Queue,
+    out: &'w mut Outputs,
+    spare: &'w mut Vec<Output>,
+    actions: &'w mut Vec<Action>,
+    now: Time,
+    slots: Vec<Slot>,
+    network: Network,
+    clients: Vec<Client>,
+    client_wakes: Vec<Time>,
+    client_conns: Vec<Option<ConnId>>,
+    conns: Vec<links::Conn>,
+    healing: Option<converge::Healing>,
+    done: bool,
+    fold: Fold,
+    events: u64,
+}
+
+impl World {
+    /// A place for runs.
+    pub fn new() -> World {
+        World {
+            decisions: Decisions::new(0),
+            queue: Queue::default(),
+            out: Outputs::default(),
+            spare: Vec::new(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// Runs a schedule to its end, or to the first property that is broken.
+    pub fn run<O: Observer>(&mut self, schedule: &Schedule, observer: &mut O) -> Report {
+        self.decisions.reset(schedule.seed);
+        self.queue.clear();
+        self.out.list.clear();
+        self.spare.clear();
+        self.actions.clear();
+        let clients = schedule.clients.iter().enumerate();
+        let clients: Vec<Client> =
+            clients.map(|(index, plan)| Client::new(index, plan.clone(), schedule.nodes)).collect();
+        let mut run = Run {
+            schedule,
+            observer,
+            decisions: &mut self.decisions,
+            queue: &mut self.queue,
+            out: &mut self.out,
+            spare: &mut self.spare,
+            actions: &mut self.actions,
+            now: 0,
+            slots: Vec::new(),
+            network: Network::new(NetworkOdds { ..schedule.network }),
+            client_wakes: clients.iter().map(Client::deadline).collect(),
+            client_conns: vec![None; clients.len()],
+            clients,
+            conns: Vec::new(),
+            healing: None,
+            done: false,
+            fold: Fold::default(),
+            events: 0,
+        };
+        let verdict = match run.to_the_end() {
+            Ok(()) => Verdict::Clean,
+            Err(violation) => Verdict::Broken(violation),
+        };
+        Report { verdict, at: run.now, events: run.events, hash: run.fold.value() }
+    }
+}
+
+impl Default for World {
+    fn default() -> World {
+        World::new()
+    }
+}
+
+impl<O: Observer> Run<'_, O> {
+    fn to_the_end(&mut self) -> Checked {
+        self.begin()?;
+        while !self.done {
+            let Some((at, who)) = self.next() else {
+                return Err(stall("nothing will ever happen again".into()));
+            };
+            assert!(at >= self.now, "time goes on");
+            self.now = at;
+            self.events += 1;
+            if self.events > self.schedule.events_max {
+                return Err(stall(format!("{} events by {} ms", self.events, at / crate::MS)));
+            }
+            match who {
+                Next::Event => {
+                    let (_, event) = self.queue.pop().expect("it was there a moment ago");
+                    self.happen(event)?;
+                }
+                Next::Node(node) => self.step(node, Input::Wake)?,
+                Next::Client(client) => self.wake_client(client)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Checked {
+        self.observe(&Observation::Started { schedule: self.schedule })?;
+        for node in 0..self.schedule.nodes {
+            let slot = Slot::new(self.schedule, node, self.decisions);
+            self.slots.push(slot);
+            let at = self.decisions.draw(Kind::Boot, node, 0).below(20 * crate::MS);
+            self.queue.push(at, Event::Restart { node, life: 0 });
+        }
+        for (index, fault) in self.schedule.faults.iter().enumerate() {
+            self.queue.push(fault.at, Event::Fault { index });
+        }
+        self.queue.push(self.schedule.chaos, Event::Heal);
+        Ok(())
+    }
+
+    /// What comes next, and when. Among equal times: planned events, nodes, clients, in this order.
+    fn next(&self) -> Option<(Time, Next)> {
+        let mut best = self.queue.next_at().map_or((Time::MAX, Next::Event), |at| (at, Next::Event));
+        for (node, slot) in self.slots.iter().enumerate() {
+            if slot.wake_at < best.0 {
+                best = (slot.wake_at, Next::Node(node));
+            }
+        }
+        for (client, at) in self.client_wakes.iter().enumerate() {
+            if *at < best.0 {
+                best = (*at, Next::Client(client));
+            }
+        }
+        (best.0 != Time::MAX).then_some((best.0.max(self.now), best.1))
+    }
+
+    fn happen(&mut self, event: Event) -> Checked {
+        if let Some(event) = self.put_off(event) {
+            match event {
+                Event::Arrive { from, to, message } => {
+                    let from = peer_id(from);
+                    self.tell(to, Input::Peer { from, message })
+                }
+                Event::PeerGone { node, peer } => self.tell(node, Input::PeerGone { peer: peer_id(peer) }),
+                Event::Durable { node, life, lane, upto } => self.durable(node, life, lane, upto),
+                Event::Synced { node, life, lane, upto } => {
+                    if self.slots[node].life != life {
+                        return Ok(());
+                    }
+                    self.tell(node, Input::Synced { lane, upto })
+                }
+                Event::ToServer { conn, packet } => self.to_server(conn, packet),
+                Event::ToClient { conn, packet } => self.to_client(conn, packet),
+                Event::Fault { index } => self.fault(index),
+                Event::Mend { what } => {
+                    self.mend(what);
+                    Ok(())
+                }
+                Event::Restart { node, life } => self.restart(node, life),
+                Event::Heal => self.heal(),
+                Event::Poll => self.poll(),
+            }
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What is meant for a paused process waits for it to run on, in order.
+    fn put_off(&mut self, event: Event) -> Option<Event> {
+        let node = match &event {
+            Event::Arrive { to: node, .. }
+            | Event::PeerGone { node, .. }
+            | Event::Synced { node, .. } => *node,
+            Event::ToServer { conn, .. } => self.conns[links::place(*conn)].node,
+            Event::Durable { .. }
+            | Event::ToClient { .. }
+            | Event::Fault { .. }
+            | Event::Mend { .. }
+            | Event::Restart { .. }
+            | Event::Heal
+            | Event::Poll => return Some(event),
+        };
+        let until = self.slots[node].paused_until;
+        if until > self.now {
+            self.queue.push(until, event);
+            return None;
+        }
+        Some(event)
+    }
+
+    /// A node is told something, if a process runs there.
+    fn tell(&mut self, node: NodeIndex, input: Input) -> Checked {
+        if self.slots[node].node.is_some() { self.step(node, input) } else { Ok(()) }
+    }
+
+    fn step(&mut self, node: NodeIndex, input: Input) -> Checked {
+        let slot = &mut self.slots[node];
+        let now = slot.clock.now(self.now);
+        self.observer.observe(self.now, &Observation::Input { node, now, input: &input })?;
+        let Some(machine) = slot.node.as_mut() else {
+            slot.wake_at = Time::MAX;
+            return Ok(());
+        };
+        machine.step(now, input, self.out);
+        slot.plan_wake(node, self.now, self.out.wake, self.schedule.wake_lag, self.decisions);
+        if self.out.list.is_empty() {
+            return Ok(());
+        }
+        let mut outputs = std::mem::replace(&mut self.out.list, std::mem::take(self.spare));
+        for output in &outputs {
+            self.fold.output(node, output);
+            self.observer.observe(self.now, &Observation::Output { node, output })?;
+        }
+        let carried = self.carry_out_all(node, &mut outputs);
+        outputs.clear();
+        *self.spare = outputs;
+        carried
+    }
+
+    fn carry_out_all(&mut self, node: NodeIndex, outputs: &mut Vec<Output>) -> Checked {
+        let crash = self.slots[node].crash_in_step;
+        let mut effects = usize::MAX;
+        if self.schedule.shuffle_permille > 0 || crash.is_some() {
+            let mut draw = self.decisions.draw(Kind::Step, node, self.now);
+            if draw.permille(self.schedule.shuffle_permille) {
+                shuffle(outputs, &mut draw);
+            }
+            if crash.is_some() && outputs.iter().filter(|o| !matches!(o, Output::Note(_))).count() > 1 {
+                effects = draw.below(outputs.len() as u64) as usize;
+            }
+        }
+        for output in outputs.drain(..) {
+            if effects == 0 {
+                self.slots[node].crash_in_step = None;
+                return self.crash(node, false, crash.unwrap_or(0));
+            }
+            effects = effects.saturating_sub(1);
+            self.carry_out(node, output)?;
+            if self.slots[node].node.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, node: NodeIndex, output: Output) -> Checked {
+        match output {
+            Output::Send { to, message } => return self.send(node, to, message),
+            Output::Write { lane, seq, write } => {
+                self.slots[node].disk.write(lane, seq, write);
+                self.sync(node, lane);
+            }
+            Output::Connected { conn, response } => self.reply(conn, ServerPacket::Connected(response)),
+            Output::Reply { conn, reply } => return self.send_reply(conn, reply),
+            Output::Event { conn, event } => self.reply(conn, ServerPacket::Event(event)),
+            Output::Close { conn, why: _ } => self.close(conn),
+            Output::Note(note) => self.slots[node].note(&note),
+            Output::Retired => return self.retired(node),
+            Output::Halt(fault) => {
+                return Err(Box::new(Violation {
+                    property: "no-halt",
+                    meaning: "no node ever has to stop because its state or history is wrong",
+                    seen: format!("node {} halts: {fault}", peer_id(node)),
+                    expected: "no disk rots in this schedule, so no fault".into(),
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to sync a lane when it is idle and there is something to sync.
+    fn sync(&mut self, node: NodeIndex, lane: Lane) {
+        let slot = &mut self.slots[node];
+        let Some(upto) = slot.disk.begin_sync(lane) else { return };
+        let mut draw = self.decisions.draw(Kind::Sync, node * 2 + lane as usize, self.now);
+        let odds = &self.schedule.disk;
+        let mut takes = odds.sync_min + draw.skewed(odds.sync_mean) + slot.sync_extra;
+        if self.healing.is_none() && draw.permille(odds.slow_permille) {
+            takes += draw.skewed(odds.slow_mean);
+        }
+        let life = slot.life;
+        self.queue.push(self.now + takes, Event::Durable { node, life, lane, upto });
+    }
+
+    fn durable(&mut self, node: NodeIndex, life: u32, lane: Lane, upto: vivarium_core::ids::WriteSeq) -> Checked {
+        let slot = &mut self.slots[node];
+        if slot.life != life || slot.node.is_none() {
+            return Ok(());
+        }
+        let writes = slot.disk.end_sync(lane);
+        for write in &writes {
+            self.observer.observe(self.now, &Observation::Durable { node, write })?;
+        }
+        let mut draw = self.decisions.draw(Kind::Sync, 32 + node * 2 + lane as usize, self.now);
+        let told = &mut self.slots[node].told[lane as usize];
+        *told = (*told).max(self.now + draw.skewed(self.schedule.disk.told_mean));
+        self.queue.push(*told, Event::Synced { node, life, lane, upto });
+        self.sync(node, lane);
+        Ok(())
+    }
+
+    fn wake_client(&mut self, client: ClientIndex) -> Checked {
+        let mut draw = self.decisions.draw(Kind::Client, client, self.now);
+        self.clients[client].wake(self.now, &mut draw, self.actions);
+        self.act(client)
+    }
+
+    fn mend(&mut self, what: Mend) {
+        match what {
+            Mend::Cut { links } => self.network.mend(links),
+            Mend::SlowDisk { node } => self.slots[node].sync_extra = 0,
+            Mend::Pause { node } => {
+                let slot = &mut self.slots[node];
+                slot.wake_at = slot.wake_at.max(self.now);
+            }
+        }
+    }
+
+    fn observe(&mut self, observation: &Observation<'_>) -> Checked {
+        self.observer.observe(self.now, observation)
+    }
+
+    fn nodes(&self) -> Vec<&Node> {
+        self.slots.iter().filter_map(|slot| slot.node.as_ref()).collect()
+    }
+}
+
+enum Next {
+    Event,
+    Node(NodeIndex),
+    Client(ClientIndex),
+}
+
+/// The name of the node in a slot.
+pub fn peer_id(node: NodeIndex) -> PeerId {
+    PeerId(u8::try_from(node + 1).expect("few servers"))
+}
+
+/// The slot of a node by its name.
+pub fn node_index(peer: PeerId) -> NodeIndex {
+    usize::from(peer.0) - 1
+}
+
+fn stall(seen: String) -> Box<Violation> {
+    Box::new(Violation {
+        property: "no-livelock",
+        meaning: "a run ends after a bounded number of events",
+        seen,
+        expected: "all nodes and clients at rest before that".into(),
+    })
+}
+
+/// Puts outputs into another order, but keeps it inside a lane and inside a connection.
+fn shuffle(outputs: &mut Vec<Output>, draw: &mut Draw) {
+    #[derive(PartialEq)]
+    enum Channel {
+        Lane(Lane),
+        Conn(ConnId),
+        Free,
+    }
+    fn channel(output: &Output) -> Channel {
+        match output {
+            Output::Write { lane, .. } => Channel::Lane(*lane),
+            Output::Connected { conn, .. }
+            | Output::Reply { conn, .. }
+            | Output::Event { conn, .. }
+            | Output::Close { conn, .. } => Channel::Conn(*conn),
+            Output::Send { .. } | Output::Note(_) | Output::Retired | Output::Halt(_) => Channel::Free,
+        }
+    }
+    for place in 0..outputs.len() {
+        let chosen = place + draw.below((outputs.len() - place) as u64) as usize;
+        let wanted = channel(&outputs[chosen]);
+        let first = match wanted {
+            Channel::Free => chosen,
+            _ => (place..=chosen).find(|i| channel(&outputs[*i]) == wanted).unwrap_or(chosen),
+        };
+        outputs[place..=first].rotate_right(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vivarium_core::ids::WriteSeq;
+    use vivarium_core::io::Write;
+
+    #[test]
+    fn shuffling_keeps_order_inside_a_lane_and_a_connection() {
+        let write = |seq| Output::Write {
+            lane: Lane::Log,
+            seq: WriteSeq(seq),
+            write: Write::Truncate { to: vivarium_core::ids::Zxid(seq) },
+        };
+        let close = |conn| Output::Close { conn: ConnId(conn), why: vivarium_core::io::CloseReason::NotServing };
+        let mut moved = 0;
+        for word in 0..200 {
+            let mut outputs = vec![write(1), close(1), write(2), close(2), Output::Retired, write(3), close(1)];
+            let before = format!("{outputs:?}");
+            shuffle(&mut outputs, &mut Draw::new(word));
+            moved += usize::from(format!("{outputs:?}") != before);
+            let seqs: Vec<_> = outputs
+                .iter()
+                .filter_map(|o| match o {
+                    Output::Write { seq, .. } => Some(seq.0),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(seqs, [1, 2, 3]);
+            assert_eq!(outputs.len(), 7);
+        }
+        assert!(moved > 150, "{moved}");
+    }
+}

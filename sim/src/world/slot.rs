@@ -1,0 +1,110 @@
+//! A machine: its clocks and its disk, and the process that runs on it, when one does.
+
+use vivarium_core::Node;
+use vivarium_core::io::Note;
+use vivarium_core::record::Identity;
+use vivarium_core::time::Instant;
+
+use super::peer_id;
+use crate::clock::Clock;
+use crate::decision::{Decisions, Kind};
+use crate::disk::Disk;
+use crate::schedule::Schedule;
+use crate::{NodeIndex, Time};
+
+/// The cluster that all simulated nodes belong to.
+const CLUSTER: u64 = 0x7669_7661_7269_756d;
+
+/// A machine.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) node: Option<Node>,
+    /// Counts processes; what is meant for an earlier one does not reach this one.
+    pub(super) life: u32,
+    pub(super) clock: Clock,
+    pub(super) disk: Disk,
+    /// When the process is woken next; `Time::MAX` for never.
+    pub(super) wake_at: Time,
+    wake: Option<Instant>,
+    pub(super) paused_until: Time,
+    pub(super) leading: bool,
+    /// Crash in the midst of the next step that has something to lose, for so long.
+    pub(super) crash_in_step: Option<Time>,
+    /// It was asked to end, and starts again after so long.
+    pub(super) retiring: Option<Time>,
+    pub(super) sync_extra: Time,
+    /// When the last sync of each lane is told.
+    pub(super) told: [Time; 2],
+}
+
+impl Slot {
+    /// A machine with an empty disk and no process.
+    pub(super) fn new(schedule: &Schedule, node: NodeIndex, decisions: &mut Decisions) -> Slot {
+        let mut draw = decisions.draw(Kind::Boot, 32 + node, 0);
+        let identity = Identity { cluster: CLUSTER, node: peer_id(node) };
+        let segment_writes = draw.between(4, 200) as usize;
+        let retain = draw.between(1, 3) as usize;
+        Slot {
+            node: None,
+            life: 0,
+            clock: schedule.clocks[node],
+            disk: Disk::new(identity, segment_writes, retain),
+            wake_at: Time::MAX,
+            wake: None,
+            paused_until: 0,
+            leading: false,
+            crash_in_step: None,
+            retiring: None,
+            sync_extra: 0,
+            told: [0; 2],
+        }
+    }
+
+    /// Takes note of when the node wants to be woken, and decides how late that will be.
+    pub(super) fn plan_wake(
+        &mut self,
+        node: NodeIndex,
+        now: Time,
+        wake: Option<Instant>,
+        lag_mean: Time,
+        decisions: &mut Decisions,
+    ) {
+        if wake == self.wake && self.wake_at > now {
+            return;
+        }
+        self.wake = wake;
+        self.wake_at = match wake {
+            None => Time::MAX,
+            Some(wake) => {
+                let lag = match lag_mean {
+                    0 => 0,
+                    mean => decisions.draw(Kind::Wake, node, now).skewed(mean),
+                };
+                // A deadline that has passed already: at once, but never in no time, so that a node that always
+                // wants to be woken does not stop the world.
+                (self.clock.when(wake).max(now + 1) + lag).max(self.paused_until)
+            }
+        };
+    }
+
+    /// What a node says of itself.
+    pub(super) fn note(&mut self, note: &Note) {
+        match note {
+            Note::Established { .. } => self.leading = true,
+            Note::Looking { .. } | Note::Following { .. } => self.leading = false,
+            _ => {}
+        }
+    }
+
+    /// The process is gone.
+    pub(super) fn end(&mut self) {
+        self.node = None;
+        self.life += 1;
+        self.wake_at = Time::MAX;
+        self.wake = None;
+        self.paused_until = 0;
+        self.leading = false;
+        self.crash_in_step = None;
+        self.retiring = None;
+    }
+}
