@@ -85,5 +85,10 @@ fn run(schedule: &Schedule, verbose: bool) -> Report {
 }
 
 fn figures(report: &Report) -> String {
-    format!("{} events in {} simulated ms, hash {:016x}", report.events, report.at / vivarium_sim::MS, report.hash)
+    format!(
+        "{} events in {} simulated ms, hash {:016x}",
+        report.events,
+        report.at / vivarium_sim::MS,
+        report.hash
+    )
 }

@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn a_trace_says_what_to_run() {
-        let trace = Trace::parse("# story\nformat 1\nseed 7\nexpect clean\nnote x\nnodes 5\nfaults none\n").unwrap();
+        let trace =
+            Trace::parse("# story\nformat 1\nseed 7\nexpect clean\nnote x\nnodes 5\nfaults none\n").unwrap();
         assert_eq!(trace.schedule.seed, 7);
         assert_eq!(trace.schedule.clocks.len(), 5);
         assert!(trace.schedule.faults.is_empty());

@@ -20,10 +20,7 @@ impl Clock {
     pub fn now(&self, at: Time) -> Now {
         let mono = self.mono(at);
         let elapsed_ms = (mono - self.offset) / 1_000_000;
-        Now {
-            mono: Instant(mono),
-            wall: Timestamp(self.wall_ms.saturating_add(elapsed_ms as i64)),
-        }
+        Now { mono: Instant(mono), wall: Timestamp(self.wall_ms.saturating_add(elapsed_ms as i64)) }
     }
 
     /// The first moment at which the monotonic clock shows at least this.

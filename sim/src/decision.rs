@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(decisions.draw(Kind::Message, 0, 0).word(), FIRST_WORDS[0]);
         assert_eq!(decisions.draw(Kind::Client, 5, 123 * MS).word(), FIRST_WORDS[1]);
     }
-    const FIRST_WORDS: [u64; 2] = [5948053812914333585,8655105530057927747];
+    const FIRST_WORDS: [u64; 2] = [5948053812914333585, 8655105530057927747];
 
     #[test]
     fn skewed_has_its_mean() {

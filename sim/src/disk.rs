@@ -300,7 +300,10 @@ impl Disk {
         let Some((unfinished, chunks)) = &mut self.unfinished else {
             panic!("chunk {index} of snapshot {zxid} without its first");
         };
-        assert!(unfinished == zxid && chunks.len() == *index as usize, "chunk {index} of {zxid} out of order");
+        assert!(
+            unfinished == zxid && chunks.len() == *index as usize,
+            "chunk {index} of {zxid} out of order"
+        );
         chunks.push(bytes.clone());
         if *last {
             let (zxid, chunks) = self.unfinished.take().expect("it was there a line ago");

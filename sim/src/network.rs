@@ -127,8 +127,9 @@ mod tests {
         for ordered in [true, false] {
             let mut network = Network::new(NetworkOdds { ordered, ..ODDS });
             let mut draw = Draw::new(5);
-            let times: Vec<_> =
-                (0..500).map(|i| network.fate(0, 1, i * 50, &mut draw).first.expect("nothing is lost")).collect();
+            let times: Vec<_> = (0..500)
+                .map(|i| network.fate(0, 1, i * 50, &mut draw).first.expect("nothing is lost"))
+                .collect();
             assert_eq!(times.is_sorted(), ordered);
         }
     }

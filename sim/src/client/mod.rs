@@ -372,11 +372,8 @@ impl Client {
         if self.calm.is_none() && self.misbehave(now, draw, actions) {
             return;
         }
-        let habits = Habits {
-            mix: &self.plan.mix,
-            watch_permille: self.plan.watch_permille,
-            client: self.index,
-        };
+        let habits =
+            Habits { mix: &self.plan.mix, watch_permille: self.plan.watch_permille, client: self.index };
         let op = workload::draw(habits, &mut self.memory, draw);
         self.number(now, op, actions);
     }
@@ -405,8 +402,7 @@ impl Client {
 
     fn misbehave(&mut self, now: Time, draw: &mut Draw, actions: &mut Vec<Action>) -> bool {
         let plan = &self.plan;
-        let odds =
-            [plan.drop_permille, plan.move_permille, plan.silence_permille, plan.close_permille];
+        let odds = [plan.drop_permille, plan.move_permille, plan.silence_permille, plan.close_permille];
         let idle = 1000 - odds.iter().sum::<u32>().min(1000);
         match draw.weighted(&[odds[0], odds[1], odds[2], odds[3], idle]) {
             0 => {
@@ -496,7 +492,8 @@ impl Client {
 
     fn follow_probe(&mut self, op: &Op, reply: &Reply) {
         let Some(probe) = self.probe else { return };
-        if reply.result.is_ok() && matches!(op, Op::Create(_) | Op::Sync { .. } | Op::Exists { .. } | Op::CloseSession)
+        if reply.result.is_ok()
+            && matches!(op, Op::Create(_) | Op::Sync { .. } | Op::Exists { .. } | Op::CloseSession)
         {
             self.advance_probe(probe.steps);
         }

@@ -90,9 +90,7 @@ pub fn draw(habits: Habits<'_>, memory: &mut Memory, draw: &mut Draw) -> Op {
         MULTI => multi(habits.client, memory, draw),
         ACL => match draw.one_in(2) {
             true => Op::GetAcl { path: target(memory, draw, false) },
-            false => {
-                Op::SetAcl { path: target(memory, draw, false), acl: acl(draw), version: version(draw) }
-            }
+            false => Op::SetAcl { path: target(memory, draw, false), acl: acl(draw), version: version(draw) },
         },
         AUTH => {
             let (token, _) = draw.pick(&USERS);
@@ -148,7 +146,8 @@ fn version(draw: &mut Draw) -> i32 {
 }
 
 fn acl(draw: &mut Draw) -> Option<Vec<Acl>> {
-    let entry = |perms, scheme: &str, id: &str| Acl { perms, id: Id { scheme: scheme.into(), id: id.into() } };
+    let entry =
+        |perms, scheme: &str, id: &str| Acl { perms, id: Id { scheme: scheme.into(), id: id.into() } };
     Some(match draw.below(12) {
         0 => return None,
         1 => vec![],
@@ -196,9 +195,7 @@ fn odd(draw: &mut Draw, watch: bool) -> Op {
         0 => Op::Malformed { write: true },
         1 => Op::Malformed { write: false },
         2 if draw.one_in(4) => Op::Unknown { code: 999 },
-        3 if draw.one_in(2) => {
-            Op::Auth { scheme: Some("nonsense".into()), token: Some(Blob::new(b"x")) }
-        }
+        3 if draw.one_in(2) => Op::Auth { scheme: Some("nonsense".into()), token: Some(Blob::new(b"x")) },
         4 => Op::Create(Create {
             path,
             data: None,

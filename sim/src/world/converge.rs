@@ -80,8 +80,11 @@ impl<O: Observer> Run<'_, O> {
             }
             (Some(what), _) if self.now > healing.serving => Err(no_progress(
                 what,
-                format!("every node serves by {} ms, all faults having ended at {} ms", healing.serving / MS,
-                    self.schedule.chaos / MS),
+                format!(
+                    "every node serves by {} ms, all faults having ended at {} ms",
+                    healing.serving / MS,
+                    self.schedule.chaos / MS
+                ),
             )),
             (_, Some(what)) if self.now > healing.settled => Err(no_progress(
                 what,
@@ -104,8 +107,10 @@ impl<O: Observer> Run<'_, O> {
         if let Some(node) = self.slots.iter().position(|slot| slot.node.is_none()) {
             return Some(format!("node {} is down", peer_id(node)));
         }
-        let probe = self.clients[probes..].iter().filter_map(Client::progress).find(|p| p.steps < PROBE_STEPS)?;
-        let step = ["connect", "create a node", "sync", "read", "close its session"][usize::from(probe.steps)];
+        let probe =
+            self.clients[probes..].iter().filter_map(Client::progress).find(|p| p.steps < PROBE_STEPS)?;
+        let step =
+            ["connect", "create a node", "sync", "read", "close its session"][usize::from(probe.steps)];
         let roles: Vec<String> = (self.nodes().iter().enumerate())
             .map(|(node, machine)| format!("{}: {:?}", peer_id(node), machine.status().role))
             .collect();
@@ -124,7 +129,10 @@ impl<O: Observer> Run<'_, O> {
         let live: BTreeSet<_> = self.clients.iter().filter_map(Client::live_session).collect();
         let state = self.slots[0].node.as_ref()?.state();
         let stray = state.sessions().find(|(id, _)| !live.contains(id))?;
-        Some(format!("session {} has no client any more and lives, its timeout is {} ms", stray.0, stray.1.timeout_ms))
+        Some(format!(
+            "session {} has no client any more and lives, its timeout is {} ms",
+            stray.0, stray.1.timeout_ms
+        ))
     }
 }
 

@@ -37,10 +37,13 @@ impl<O: Observer> Run<'_, O> {
             }
             FaultKind::Partition { side, both, length } => {
                 self.observe(&Observation::Fault { kind, node: None })?;
-                self.cut(|from, to| {
-                    let (from, to) = (side >> from & 1, side >> to & 1);
-                    from != to && (both || from == 0)
-                }, length);
+                self.cut(
+                    |from, to| {
+                        let (from, to) = (side >> from & 1, side >> to & 1);
+                        from != to && (both || from == 0)
+                    },
+                    length,
+                );
                 Ok(())
             }
             FaultKind::Isolate { target, both, length } => {
@@ -69,7 +72,8 @@ impl<O: Observer> Run<'_, O> {
             }
             FaultKind::Disconnect { target } => {
                 let node = self.aim(kind, target)?;
-                let other = self.decisions.draw(Kind::Fault, 1, self.now).below(self.slots.len() as u64) as usize;
+                let other =
+                    self.decisions.draw(Kind::Fault, 1, self.now).below(self.slots.len() as u64) as usize;
                 if other != node {
                     self.queue.push(self.now, Event::PeerGone { node, peer: other });
                     self.queue.push(self.now + MS, Event::PeerGone { node: other, peer: node });
@@ -150,7 +154,13 @@ impl<O: Observer> Run<'_, O> {
         self.end(node, &written, false, down)
     }
 
-    fn end(&mut self, node: NodeIndex, written: &[vivarium_core::io::Write], power: bool, down: Time) -> Checked {
+    fn end(
+        &mut self,
+        node: NodeIndex,
+        written: &[vivarium_core::io::Write],
+        power: bool,
+        down: Time,
+    ) -> Checked {
         for write in written {
             self.observer.observe(self.now, &Observation::Durable { node, write })?;
         }

@@ -92,7 +92,8 @@ impl<O: Observer> Run<'_, O> {
                 }
                 Action::Send(request) => {
                     let Some(conn) = self.client_conns[client] else { continue };
-                    self.observer.observe(self.now, &Observation::Sent { client, conn, request: &request })?;
+                    self.observer
+                        .observe(self.now, &Observation::Sent { client, conn, request: &request })?;
                     self.ask(conn, ClientPacket::Request(request), 0);
                 }
                 Action::Close => {

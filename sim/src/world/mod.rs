@@ -227,9 +227,9 @@ impl<O: Observer> Run<'_, O> {
     /// What is meant for a paused process waits for it to run on, in order.
     fn put_off(&mut self, event: Event) -> Option<Event> {
         let node = match &event {
-            Event::Arrive { to: node, .. }
-            | Event::PeerGone { node, .. }
-            | Event::Synced { node, .. } => *node,
+            Event::Arrive { to: node, .. } | Event::PeerGone { node, .. } | Event::Synced { node, .. } => {
+                *node
+            }
             Event::ToServer { conn, .. } => self.conns[links::place(*conn)].node,
             Event::Durable { .. }
             | Event::ToClient { .. }
@@ -341,7 +341,13 @@ impl<O: Observer> Run<'_, O> {
         self.queue.push(self.now + takes, Event::Durable { node, life, lane, upto });
     }
 
-    fn durable(&mut self, node: NodeIndex, life: u32, lane: Lane, upto: vivarium_core::ids::WriteSeq) -> Checked {
+    fn durable(
+        &mut self,
+        node: NodeIndex,
+        life: u32,
+        lane: Lane,
+        upto: vivarium_core::ids::WriteSeq,
+    ) -> Checked {
         let slot = &mut self.slots[node];
         if slot.life != life || slot.node.is_none() {
             return Ok(());
@@ -451,10 +457,12 @@ mod tests {
             seq: WriteSeq(seq),
             write: Write::Truncate { to: vivarium_core::ids::Zxid(seq) },
         };
-        let close = |conn| Output::Close { conn: ConnId(conn), why: vivarium_core::io::CloseReason::NotServing };
+        let close =
+            |conn| Output::Close { conn: ConnId(conn), why: vivarium_core::io::CloseReason::NotServing };
         let mut moved = 0;
         for word in 0..200 {
-            let mut outputs = vec![write(1), close(1), write(2), close(2), Output::Retired, write(3), close(1)];
+            let mut outputs =
+                vec![write(1), close(1), write(2), close(2), Output::Retired, write(3), close(1)];
             let before = format!("{outputs:?}");
             shuffle(&mut outputs, &mut Draw::new(word));
             moved += usize::from(format!("{outputs:?}") != before);
