@@ -1,3 +1,4 @@
 //! The real world for the core.
 
 pub mod config;
+pub mod storage;
