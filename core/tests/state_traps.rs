@@ -418,6 +418,49 @@ fn versions_are_compared_before_children_and_minus_one_is_any() {
     assert_eq!(world.stat("/a").aversion, 2);
 }
 
+/// Two histories that differ in one thing have states that differ, and so have their digests.
+#[test]
+fn the_digest_covers_everything() {
+    let base = create("/a", 0);
+    let creates = [
+        base.clone(),
+        create("/b", 0),
+        create("/a", 1),
+        Create { data: None, ..base.clone() },
+        Create { data: Some(Blob::new(b"")), ..base.clone() },
+        Create { acl: Some(vec![acl(30, "world", "anyone")]), ..base.clone() },
+        Create { acl: Some(vec![acl(31, "digest", "a:1")]), ..base.clone() },
+        Create { acl: Some(vec![acl(31, "digest", "a:1"), acl(31, "world", "anyone")]), ..base.clone() },
+        Create { acl: Some(vec![acl(31, "world", "anyone"), acl(31, "digest", "a:1")]), ..base.clone() },
+    ];
+    let mut digests = Vec::new();
+    for create in creates {
+        let mut world = World::new();
+        world.write(ALICE, Write::Create(create)).expect("free");
+        digests.push(world.state.digest());
+    }
+    for (wait, session, password, timeout_ms, number) in [
+        (0, 5, [1; 16], 10, 1),
+        (1, 5, [1; 16], 10, 1),
+        (0, 6, [1; 16], 10, 1),
+        (0, 5, [2; 16], 10, 1),
+        (0, 5, [1; 16], 11, 1),
+        (0, 5, [1; 16], 10, 2),
+    ] {
+        let mut world = World::new();
+        world.zxid += wait;
+        let session = SessionId(session);
+        let origin = Origin { peer: PeerId(1), stream: 1, number };
+        world.command(Command::CreateSession { session, password, timeout_ms }, origin).result.expect("free");
+        world.create("/a", 0).expect("free");
+        digests.push(world.state.digest());
+    }
+    let mut distinct = digests.clone();
+    distinct.sort();
+    distinct.dedup();
+    assert_eq!(distinct.len(), digests.len());
+}
+
 #[test]
 #[should_panic(expected = "comes after")]
 fn an_entry_out_of_order_is_a_broken_invariant() {

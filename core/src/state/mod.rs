@@ -1,14 +1,17 @@
 //! The right tower's meaning: what entries do to the tree and to sessions. It never asks how they were ordered.
 //!
 //! ```text
-//! apply   entries, sessions     tree      nodes, Stats, digest, undo     acl    who may what
-//! writes  checks, multi         sessions  who is attached where          watch  who is told what
-//!                               freeze    snapshots        overlay       copy on write
+//! apply     entries; sessions begin, move, end     tree      nodes, Stats, digest, undo
+//! writes    checks, multi                          index     from a path to its node, fast
+//! sessions  who is attached where                  acl       who may do what
+//! freeze    snapshots                              overlay   copy on write for them
+//! watch     who is told what; not replicated
 //! ```
 
 mod acl;
 mod apply;
 mod freeze;
+mod index;
 mod overlay;
 mod sessions;
 mod tree;

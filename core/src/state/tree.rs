@@ -13,6 +13,7 @@ use crate::hash::{hash64, words64};
 use crate::ids::Zxid;
 use crate::state::FreezeId;
 use crate::state::acl::{AclId, AclTable};
+use crate::state::index::PathIndex;
 use crate::state::overlay::{Next, Overlay};
 
 /// Where a node lives. Not part of the replicated state: replicas may differ.
@@ -20,6 +21,8 @@ pub(super) type Slot = u32;
 
 /// `/` has the first slot, and it is its own parent.
 pub(super) const ROOT: Slot = 0;
+
+const ROOT_HASH: u64 = 0;
 
 /// A znode.
 #[derive(Clone, Debug)]
@@ -70,11 +73,20 @@ enum Undo {
     SetData { slot: Slot, data: Data, data_hash: u64, meta: Meta },
 }
 
+/// The slab, in pages: growing it never moves a node, which in a large tree would stop the server.
+#[derive(Clone, Debug, Default)]
+struct Slots {
+    pages: Vec<Vec<Option<Node>>>,
+}
+
+const PAGE: usize = 256;
+
 /// All nodes.
 #[derive(Clone, Debug)]
 pub(super) struct Tree {
-    slots: Vec<Option<Node>>,
+    slots: Slots,
     free: Vec<Slot>,
+    index: PathIndex,
     acls: AclTable,
     ephemerals: BTreeMap<i64, BTreeSet<Slot>>,
     ephemeral_count: u64,
@@ -108,8 +120,9 @@ impl Tree {
 
     fn empty() -> Tree {
         Tree {
-            slots: Vec::new(),
+            slots: Slots::default(),
             free: Vec::new(),
+            index: PathIndex::new(),
             acls: AclTable::default(),
             ephemerals: BTreeMap::new(),
             ephemeral_count: 0,
@@ -128,7 +141,30 @@ impl Tree {
         if path.is_empty() || path == "/" {
             return Some(ROOT);
         }
-        path.strip_prefix('/')?.split('/').try_fold(ROOT, |slot, name| self.child(slot, name))
+        let names = path.strip_prefix('/')?.split('/');
+        let hash = names.clone().fold(ROOT_HASH, path_hash);
+        let found = self.index.find(hash).find(|&slot| self.is_at(slot, path));
+        found.or_else(|| self.walk(names))
+    }
+
+    /// The slow twin of [`Tree::lookup`], for what the index has forgotten and for what is not there.
+    fn walk<'a>(&self, mut names: impl Iterator<Item = &'a str>) -> Option<Slot> {
+        names.try_fold(ROOT, |slot, name| self.child(slot, name))
+    }
+
+    /// Whether a node other than the root has this path: compared from the last name up.
+    fn is_at(&self, slot: Slot, path: &str) -> bool {
+        let mut rest = path;
+        let mut at = slot;
+        while at != ROOT {
+            let node = self.node(at);
+            match rest.strip_suffix(&*node.name).and_then(|rest| rest.strip_suffix('/')) {
+                Some(above) => rest = above,
+                None => return false,
+            }
+            at = node.parent;
+        }
+        rest.is_empty()
     }
 
     pub(super) fn child(&self, parent: Slot, name: &str) -> Option<Slot> {
@@ -136,7 +172,7 @@ impl Tree {
     }
 
     pub(super) fn node(&self, slot: Slot) -> &Node {
-        self.slots[slot as usize].as_ref().expect("slots in hand hold nodes")
+        self.slots.get(slot).expect("slots in hand hold nodes")
     }
 
     pub(super) fn acl(&self, slot: Slot) -> &Arc<[Acl]> {
@@ -195,7 +231,7 @@ impl Tree {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.end() as usize - self.free.len()
     }
 
     pub(super) fn ephemeral_count(&self) -> u64 {
@@ -213,12 +249,12 @@ impl Tree {
     /// The slow twin of [`Tree::digest`]: from names, Stats, data and ACLs alone, trusting nothing that is cached.
     pub(super) fn digest_from_scratch(&self) -> u64 {
         let mut digest = 0u64;
-        let mut reached = vec![(ROOT, path_hash(None, ""))];
+        let mut reached = vec![(ROOT, ROOT_HASH)];
         while let Some((slot, path)) = reached.pop() {
             let node = self.node(slot);
             let acl = super::acl::hash_of(self.acl(slot));
             digest = digest.wrapping_add(node_hash(path, node, data_hash(&node.data), acl));
-            reached.extend(node.children.iter().map(|(name, &child)| (child, path_hash(Some(path), name))));
+            reached.extend(node.children.iter().map(|(name, &child)| (child, path_hash(path, name))));
         }
         digest
     }
@@ -252,7 +288,7 @@ impl Tree {
         };
         let above = self.node(parent);
         let before = above.meta;
-        let path_hash = path_hash(Some(above.path_hash), name);
+        let path_hash = path_hash(above.path_hash, name);
         let node = Node {
             parent,
             acl: self.acls.intern(acl),
@@ -263,10 +299,7 @@ impl Tree {
             meta,
             path_hash,
         };
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            Slot::try_from(self.slots.len() - 1).expect("memory ends before slots do")
-        });
+        let slot = self.free.pop().unwrap_or_else(|| self.slots.push(None));
         let created = before.created.wrapping_add(1);
         self.link(slot, node, Meta { created, pzxid: zxid, ..before });
         self.record(|| Undo::Create { slot, parent: before });
@@ -367,7 +400,8 @@ impl Tree {
             self.ephemerals.entry(node.meta.owner).or_default().insert(slot);
             self.ephemeral_count += 1;
         }
-        let vacant = &mut self.slots[slot as usize];
+        self.index.insert(node.path_hash, slot);
+        let vacant = self.slots.get_mut(slot);
         assert!(vacant.is_none(), "a node takes a free slot");
         *vacant = Some(node);
         self.digest = self.digest.wrapping_add(self.contribution(slot));
@@ -381,7 +415,8 @@ impl Tree {
     fn unlink(&mut self, slot: Slot, parent_meta: Meta) -> Node {
         self.preserve(slot);
         self.digest = self.digest.wrapping_sub(self.contribution(slot));
-        let node = self.slots[slot as usize].take().expect("slots in hand hold nodes");
+        let node = self.slots.get_mut(slot).take().expect("slots in hand hold nodes");
+        self.index.remove(node.path_hash, slot);
         assert!(node.children.is_empty(), "only leaves are removed");
         assert!(slot != ROOT, "the root stays");
         self.data_size -= node_size(&node);
@@ -406,7 +441,7 @@ impl Tree {
     fn change(&mut self, slot: Slot, change: impl FnOnce(&mut Node)) {
         self.preserve(slot);
         self.digest = self.digest.wrapping_sub(self.contribution(slot));
-        change(self.slots[slot as usize].as_mut().expect("slots in hand hold nodes"));
+        change(self.slots.get_mut(slot).as_mut().expect("slots in hand hold nodes"));
         self.digest = self.digest.wrapping_add(self.contribution(slot));
     }
 
@@ -434,13 +469,12 @@ impl Tree {
             frozen.iter_mut().find(|(frozen, _)| *frozen == id).expect("frozen and not thawed");
         loop {
             // No further than the next preserved slot: where thousands were deleted, each step would scan them all.
-            let from = overlay.passed().map_or(0, |slot| slot as usize + 1);
-            let upto = overlay.kept().map_or(slots.len(), |slot| slot as usize + 1);
-            let live =
-                slots[from..upto].iter().position(Option::is_some).map(|offset| (from + offset) as Slot);
+            let from = overlay.passed().map_or(0, |slot| slot + 1);
+            let upto = overlay.kept().map_or(slots.end(), |slot| slot + 1);
+            let live = (from..upto).find(|&slot| slots.get(slot).is_some());
             match overlay.advance(live)? {
                 Next::Live(slot) => {
-                    return slots[slot as usize].as_ref().map(|node| (slot, node.frozen(acls)));
+                    return slots.get(slot).map(|node| (slot, node.frozen(acls)));
                 }
                 Next::Before(slot, Some(node)) => return Some((slot, *node)),
                 Next::Before(_, None) => {}
@@ -450,7 +484,7 @@ impl Tree {
 
     fn preserve(&mut self, slot: Slot) {
         for (_, overlay) in &mut self.frozen {
-            overlay.preserve(slot, || self.slots[slot as usize].as_ref().map(|node| node.frozen(&self.acls)));
+            overlay.preserve(slot, || self.slots.get(slot).map(|node| node.frozen(&self.acls)));
         }
     }
 
@@ -481,10 +515,10 @@ impl Tree {
                 path_hash: 0,
             }));
         }
-        for slot in 1..tree.slots.len() as Slot {
+        for slot in 1..tree.slots.end() {
             let Node { parent, name, .. } = tree.node(slot);
             let (parent, name) = (*parent, name.clone());
-            let above = tree.slots[parent as usize].as_mut().expect("all slots are filled");
+            let above = tree.slots.get_mut(parent).as_mut().expect("all slots are filled");
             if above.meta.owner != 0 {
                 return Err(format!("an ephemeral node has a child {name:?}"));
             }
@@ -499,12 +533,15 @@ impl Tree {
     /// Walks down from the root and computes all that follows from what was found.
     fn index(&mut self) -> Result<(), String> {
         let mut reached = 0;
-        let mut waiting = vec![(ROOT, path_hash(None, ""))];
+        let mut waiting = vec![(ROOT, ROOT_HASH)];
         while let Some((slot, path)) = waiting.pop() {
             reached += 1;
-            self.slots[slot as usize].as_mut().expect("all slots are filled").path_hash = path;
+            self.slots.get_mut(slot).as_mut().expect("all slots are filled").path_hash = path;
+            if slot != ROOT {
+                self.index.insert(path, slot);
+            }
             let node = self.node(slot);
-            waiting.extend(node.children.iter().map(|(name, &child)| (child, path_hash(Some(path), name))));
+            waiting.extend(node.children.iter().map(|(name, &child)| (child, path_hash(path, name))));
             self.data_size += node_size(node);
             self.digest = self.digest.wrapping_add(self.contribution(slot));
             let owner = self.node(slot).meta.owner;
@@ -514,10 +551,36 @@ impl Tree {
             }
         }
         // Nodes whose parents form a circle.
-        if reached != self.slots.len() {
-            return Err(format!("{} nodes hang on nothing", self.slots.len() - reached));
+        if reached != self.slots.end() {
+            return Err(format!("{} nodes hang on nothing", self.slots.end() - reached));
         }
         Ok(())
+    }
+}
+
+impl Slots {
+    fn get(&self, slot: Slot) -> Option<&Node> {
+        self.pages[slot as usize / PAGE][slot as usize % PAGE].as_ref()
+    }
+
+    fn get_mut(&mut self, slot: Slot) -> &mut Option<Node> {
+        &mut self.pages[slot as usize / PAGE][slot as usize % PAGE]
+    }
+
+    fn push(&mut self, node: Option<Node>) -> Slot {
+        let slot = self.end();
+        assert!(slot < Slot::MAX, "memory ends before slots do");
+        match self.pages.last_mut() {
+            Some(page) if page.len() < PAGE => page.push(node),
+            _ => self.pages.push(vec![node]),
+        }
+        slot
+    }
+
+    /// The slot after the last.
+    fn end(&self) -> Slot {
+        let last = self.pages.last().map_or(PAGE, Vec::len);
+        (self.pages.len() * PAGE + last - PAGE) as Slot
     }
 }
 
@@ -541,8 +604,8 @@ fn node_hash(path: u64, node: &Node, data: u64, acl: u64) -> u64 {
     words64(path, [czxid.0, mzxid.0, pzxid.0, ctime, mtime, created, owner, versions, children, data, acl])
 }
 
-fn path_hash(parent: Option<u64>, name: &str) -> u64 {
-    parent.map_or(0, |parent| hash64(parent, name.as_bytes()))
+fn path_hash(parent: u64, name: &str) -> u64 {
+    hash64(parent, name.as_bytes())
 }
 
 /// Null and empty are different data.
@@ -553,4 +616,35 @@ fn data_hash(data: &Data) -> u64 {
 /// What `data_size` counts.
 fn node_size(node: &Node) -> u64 {
     node.name.len() as u64 + node.data.as_ref().map_or(0, |data| data.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_node_is_found_whatever_the_index_has_forgotten() {
+        let mut tree = Tree::new();
+        let mut nodes = vec![(String::new(), ROOT)];
+        for number in 0..20_000u64 {
+            let (above, parent) = nodes[hash64(1, &number.to_le_bytes()) as usize % nodes.len()].clone();
+            let name = format!("n{number}");
+            let slot = tree.create(parent, &name, None, &Acl::open(), 0, (Zxid(number + 1), 0));
+            nodes.push((format!("{above}/{name}"), slot));
+        }
+        let removed = nodes.split_off(15_000);
+        for (_, slot) in removed.iter().rev() {
+            tree.remove(*slot, Zxid(30_000));
+        }
+        for (path, slot) in &nodes[1..] {
+            assert_eq!(tree.lookup(path), Some(*slot));
+            assert_eq!(tree.path(*slot), *path);
+            assert_eq!(tree.lookup(&path[1..]), None);
+            assert_eq!(tree.lookup(&format!("/{path}")), None);
+        }
+        for (path, _) in removed {
+            assert_eq!(tree.lookup(&path), None);
+        }
+        assert_eq!(tree.digest(), tree.digest_from_scratch());
+    }
 }
