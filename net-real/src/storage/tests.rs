@@ -184,6 +184,27 @@ fn purge_keeps_what_the_oldest_kept_snapshot_needs_and_drafts_go() {
     assert_eq!(recovery.remarks.len(), 1, "{:?}", recovery.remarks);
 }
 
+#[test]
+fn a_failed_lane_says_so_once_and_claims_nothing_after_it() {
+    for fault in [Fault::Full, Fault::PowerCut] {
+        let disk = Disk::new();
+        let (log, ..) =
+            open_on(disk.media("data"), disk.media("log"), IDENTITY, &SMALL).expect("nothing fails");
+        let (sender, receiver) = mpsc::channel();
+        let report = Arc::new(move |report| sender.send(report).expect("the test listens"));
+        let lane = LaneThread::spawn("lane", Writer::Log(log), report).expect("a thread");
+        lane.push(WriteSeq(1), append(1));
+        wait(&receiver, Lane::Log, 1);
+        disk.fail_from_now_on(fault);
+        for seq in 2..100 {
+            lane.push(WriteSeq(seq), append(seq as u32));
+        }
+        drop(lane);
+        let said: Vec<Report> = receiver.iter().collect();
+        assert!(matches!(said[..], [Report::Fatal(StorageError::Io { .. })]), "{said:?}");
+    }
+}
+
 /// A real directory that goes away with the test.
 struct Scratch(PathBuf);
 

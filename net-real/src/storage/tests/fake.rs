@@ -140,6 +140,12 @@ impl Disk {
         Disk(Arc::new(Mutex::new(world)))
     }
 
+    /// Fails from here on.
+    pub fn fail_from_now_on(&self, fault: Fault) {
+        let mut world = self.world();
+        world.fails = Some((world.operations, fault));
+    }
+
     /// How many operations there were.
     pub fn operations(&self) -> usize {
         self.world().operations
