@@ -5,6 +5,9 @@
 //! permission and no version: that is `writes`, which asks only for what is possible. Nothing here recurses, so depth
 //! is no danger.
 
+mod frozen;
+mod slots;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -14,7 +17,10 @@ use crate::ids::Zxid;
 use crate::state::FreezeId;
 use crate::state::acl::{AclId, AclTable};
 use crate::state::index::PathIndex;
-use crate::state::overlay::{Next, Overlay};
+use crate::state::overlay::Overlay;
+
+pub(super) use frozen::FrozenNode;
+use slots::Slots;
 
 /// Where a node lives. Not part of the replicated state: replicas may differ.
 pub(super) type Slot = u32;
@@ -55,16 +61,6 @@ pub(super) struct Meta {
     pub(super) aversion: i32,
 }
 
-/// A node as a snapshot has it.
-#[derive(Clone, Debug)]
-pub(super) struct FrozenNode {
-    pub(super) parent: Slot,
-    pub(super) name: Arc<str>,
-    pub(super) data: Data,
-    pub(super) acl: Arc<[Acl]>,
-    pub(super) meta: Meta,
-}
-
 /// How to take back one step of a multi.
 #[derive(Clone, Debug)]
 enum Undo {
@@ -72,14 +68,6 @@ enum Undo {
     Remove { slot: Slot, node: Box<Node>, parent: Meta },
     SetData { slot: Slot, data: Data, data_hash: u64, meta: Meta },
 }
-
-/// The slab, in pages: growing it never moves a node, which in a large tree would stop the server.
-#[derive(Clone, Debug, Default)]
-struct Slots {
-    pages: Vec<Vec<Option<Node>>>,
-}
-
-const PAGE: usize = 256;
 
 /// All nodes.
 #[derive(Clone, Debug)]
@@ -448,150 +436,6 @@ impl Tree {
     fn record(&mut self, step: impl FnOnce() -> Undo) {
         if let Some(undo) = &mut self.undo {
             undo.push(step());
-        }
-    }
-}
-
-/// Snapshots.
-impl Tree {
-    pub(super) fn freeze(&mut self, id: FreezeId) {
-        self.frozen.push((id, Overlay::new()));
-    }
-
-    pub(super) fn thaw(&mut self, id: FreezeId) {
-        self.frozen.retain(|(frozen, _)| *frozen != id);
-    }
-
-    /// The next node, by slot, as it was when the freeze began.
-    pub(super) fn next_frozen(&mut self, id: FreezeId) -> Option<(Slot, FrozenNode)> {
-        let Tree { slots, acls, frozen, .. } = self;
-        let (_, overlay) =
-            frozen.iter_mut().find(|(frozen, _)| *frozen == id).expect("frozen and not thawed");
-        loop {
-            // No further than the next preserved slot: where thousands were deleted, each step would scan them all.
-            let from = overlay.passed().map_or(0, |slot| slot + 1);
-            let upto = overlay.kept().map_or(slots.end(), |slot| slot + 1);
-            let live = (from..upto).find(|&slot| slots.get(slot).is_some());
-            match overlay.advance(live)? {
-                Next::Live(slot) => {
-                    return slots.get(slot).map(|node| (slot, node.frozen(acls)));
-                }
-                Next::Before(slot, Some(node)) => return Some((slot, *node)),
-                Next::Before(_, None) => {}
-            }
-        }
-    }
-
-    fn preserve(&mut self, slot: Slot) {
-        for (_, overlay) in &mut self.frozen {
-            overlay.preserve(slot, || self.slots.get(slot).map(|node| node.frozen(&self.acls)));
-        }
-    }
-
-    /// Builds a tree of nodes in ascending order of slots, whatever their slots were; the root first.
-    pub(super) fn rebuild(found: Vec<(Slot, FrozenNode)>) -> Result<Tree, String> {
-        if found
-            .first()
-            .is_none_or(|(slot, node)| *slot != ROOT || node.parent != ROOT || !node.name.is_empty())
-        {
-            return Err("the first node is not the root".into());
-        }
-        let mut tree = Tree::empty();
-        let olds: Vec<Slot> = found.iter().map(|(slot, _)| *slot).collect();
-        for (slot, FrozenNode { parent, name, data, acl, meta }) in found {
-            let above =
-                olds.binary_search(&parent).map_err(|_| format!("node {slot} has no parent {parent}"))?;
-            if slot != ROOT && (name.is_empty() || name.contains('/')) {
-                return Err(format!("node {slot} has a bad name {name:?}"));
-            }
-            tree.slots.push(Some(Node {
-                parent: above as Slot,
-                acl: tree.acls.intern(&acl),
-                name,
-                children: BTreeMap::new(),
-                data_hash: data_hash(&data),
-                data,
-                meta,
-                path_hash: 0,
-            }));
-        }
-        for slot in 1..tree.slots.end() {
-            let Node { parent, name, .. } = tree.node(slot);
-            let (parent, name) = (*parent, name.clone());
-            let above = tree.slots.get_mut(parent).as_mut().expect("all slots are filled");
-            if above.meta.owner != 0 {
-                return Err(format!("an ephemeral node has a child {name:?}"));
-            }
-            if above.children.insert(name.clone(), slot).is_some() {
-                return Err(format!("two siblings are named {name:?}"));
-            }
-        }
-        tree.index()?;
-        Ok(tree)
-    }
-
-    /// Walks down from the root and computes all that follows from what was found.
-    fn index(&mut self) -> Result<(), String> {
-        let mut reached = 0;
-        let mut waiting = vec![(ROOT, ROOT_HASH)];
-        while let Some((slot, path)) = waiting.pop() {
-            reached += 1;
-            self.slots.get_mut(slot).as_mut().expect("all slots are filled").path_hash = path;
-            if slot != ROOT {
-                self.index.insert(path, slot);
-            }
-            let node = self.node(slot);
-            waiting.extend(node.children.iter().map(|(name, &child)| (child, path_hash(path, name))));
-            self.data_size += node_size(node);
-            self.digest = self.digest.wrapping_add(self.contribution(slot));
-            let owner = self.node(slot).meta.owner;
-            if owner != 0 {
-                self.ephemerals.entry(owner).or_default().insert(slot);
-                self.ephemeral_count += 1;
-            }
-        }
-        // Nodes whose parents form a circle.
-        if reached != self.slots.end() {
-            return Err(format!("{} nodes hang on nothing", self.slots.end() - reached));
-        }
-        Ok(())
-    }
-}
-
-impl Slots {
-    fn get(&self, slot: Slot) -> Option<&Node> {
-        self.pages[slot as usize / PAGE][slot as usize % PAGE].as_ref()
-    }
-
-    fn get_mut(&mut self, slot: Slot) -> &mut Option<Node> {
-        &mut self.pages[slot as usize / PAGE][slot as usize % PAGE]
-    }
-
-    fn push(&mut self, node: Option<Node>) -> Slot {
-        let slot = self.end();
-        assert!(slot < Slot::MAX, "memory ends before slots do");
-        match self.pages.last_mut() {
-            Some(page) if page.len() < PAGE => page.push(node),
-            _ => self.pages.push(vec![node]),
-        }
-        slot
-    }
-
-    /// The slot after the last.
-    fn end(&self) -> Slot {
-        let last = self.pages.last().map_or(PAGE, Vec::len);
-        (self.pages.len() * PAGE + last - PAGE) as Slot
-    }
-}
-
-impl Node {
-    fn frozen(&self, acls: &AclTable) -> FrozenNode {
-        FrozenNode {
-            parent: self.parent,
-            name: self.name.clone(),
-            data: self.data.clone(),
-            acl: acls.get(self.acl).clone(),
-            meta: self.meta,
         }
     }
 }
