@@ -12,10 +12,13 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::cli::{DevArgs, Exit};
+use crate::serve;
 use crate::signals::Signals;
 
 /// How long servers may take to elect a leader at start.
 const START: Duration = Duration::from_secs(20);
+/// How often ports are looked for.
+const ATTEMPTS: u32 = 5;
 /// How long they may take to end in good order.
 const STOP: Duration = Duration::from_secs(5);
 /// The first client port, when it and those after it are free.
@@ -38,21 +41,13 @@ fn run(arguments: &DevArgs) -> Result<Exit, Failure> {
     let mut signals = Signals::install().map_err(|e| (Exit::Fault, format!("cannot watch signals: {e}")))?;
     let began = Instant::now();
     let home = Home::create(arguments.dir.as_deref())?;
-    let mut ensemble = Ensemble::start(arguments, &home)?;
-    let ready = ensemble.wait_ready(&mut signals);
-    match ready {
-        Ok(true) => {}
-        Ok(false) => {
-            ensemble.stop(home.temporary);
-            home.remove();
-            return Ok(Exit::Clean);
-        }
-        Err(why) => {
-            ensemble.stop(true);
-            let kept = format!("{why}\nlogs are kept in {}", home.path.display());
-            return Err((Exit::Fault, kept));
-        }
+    if io::stdout().is_terminal() {
+        say(&format!("Starting {} ...\n", count(arguments.nodes.into(), "server")));
     }
+    let Some(mut ensemble) = start(arguments, &home, &mut signals)? else {
+        home.remove();
+        return Ok(Exit::Clean);
+    };
     ensemble.announce(began.elapsed(), &home);
     while !signals.wait(Duration::from_millis(200)) {
         ensemble.report_dead();
@@ -63,12 +58,39 @@ fn run(arguments: &DevArgs) -> Result<Exit, Failure> {
             ));
         }
     }
-    println!();
     ensemble.stop(home.temporary);
-    let what = if home.temporary { "nothing is left behind" } else { "the data is kept" };
-    println!("{} ended; {what}.", count(ensemble.servers.len(), "server"));
     home.remove();
+    let what = if home.temporary { "nothing is left behind" } else { "the data is kept" };
+    say(&format!("\n{} ended; {what}.\n", count(ensemble.servers.len(), "server")));
     Ok(Exit::Clean)
+}
+
+/// Servers that serve; `None` when a signal came first. Ports that are found free may be taken by somebody else before a
+/// server listens on them: then others are tried, unless they were asked for.
+fn start(arguments: &DevArgs, home: &Home, signals: &mut Signals) -> Result<Option<Ensemble>, Failure> {
+    for attempt in 1.. {
+        let mut ensemble = Ensemble::start(arguments, home, attempt)?;
+        match ensemble.wait_ready(signals) {
+            Ok(true) => return Ok(Some(ensemble)),
+            Ok(false) => {
+                ensemble.stop(home.temporary);
+                return Ok(None);
+            }
+            Err(why) => {
+                ensemble.stop(true);
+                if attempt == ATTEMPTS || !why.contains(serve::CANNOT_LISTEN) {
+                    return Err((Exit::Fault, format!("{why}logs are kept in {}", home.path.display())));
+                }
+            }
+        }
+    }
+    unreachable!("the last attempt returns")
+}
+
+/// Standard output may be closed; that is no reason to stop, nor to panic as `println` does.
+fn say(text: &str) {
+    let mut out = io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// Where everything is.
@@ -117,9 +139,9 @@ struct Ensemble {
 }
 
 impl Ensemble {
-    fn start(arguments: &DevArgs, home: &Home) -> Result<Ensemble, Failure> {
+    fn start(arguments: &DevArgs, home: &Home, attempt: u32) -> Result<Ensemble, Failure> {
         let nodes = usize::from(arguments.nodes);
-        let client_ports = client_ports(arguments.base_port, nodes)?;
+        let client_ports = client_ports(arguments.base_port, nodes, attempt == 1)?;
         let peer_ports =
             free_ports(nodes).map_err(|e| (Exit::Fault, format!("cannot find free ports: {e}")))?;
         let program = std::env::current_exe()
@@ -153,9 +175,6 @@ impl Ensemble {
     fn wait_ready(&mut self, signals: &mut Signals) -> Result<bool, String> {
         let until = Instant::now() + START;
         let mut waiting: Vec<usize> = (0..self.servers.len()).collect();
-        if io::stdout().is_terminal() {
-            println!("Starting {} ...", count(self.servers.len(), "server"));
-        }
         while !waiting.is_empty() {
             for server in &mut self.servers {
                 if let Some(child) = &mut server.child
@@ -170,7 +189,7 @@ impl Ensemble {
             }
             waiting.retain(|&index| mode(self.servers[index].client).is_none());
             if Instant::now() > until {
-                return Err(format!("the servers did not elect a leader within {} s", START.as_secs()));
+                return Err(format!("the servers did not elect a leader within {} s; ", START.as_secs()));
             }
             if signals.wait(Duration::from_millis(5)) {
                 return Ok(false);
@@ -197,8 +216,7 @@ impl Ensemble {
         } else {
             "Ctrl-C ends all of it and keeps the data.\n"
         };
-        // Nobody may be reading any more; that is no reason to stop.
-        let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+        say(&text);
     }
 
     fn report_dead(&mut self) {
@@ -265,8 +283,8 @@ fn configure(home: &Home, id: u8, client_port: u16, peer_ports: &[u16]) -> io::R
     Ok(path)
 }
 
-/// Ports for clients: those asked for, or the usual ones, or any.
-fn client_ports(base: Option<u16>, nodes: usize) -> Result<Vec<u16>, Failure> {
+/// Ports for clients: those asked for, or the usual ones if they are wanted and free, or any.
+fn client_ports(base: Option<u16>, nodes: usize, usual: bool) -> Result<Vec<u16>, Failure> {
     let from = |base: u16| (0..nodes).map(|n| base.checked_add(n as u16)).collect::<Option<Vec<u16>>>();
     let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).map(drop);
     if let Some(base) = base {
@@ -284,7 +302,7 @@ fn client_ports(base: Option<u16>, nodes: usize) -> Result<Vec<u16>, Failure> {
         return Ok(ports);
     }
     match from(USUAL_PORT) {
-        Some(ports) if ports.iter().all(|port| free(port).is_ok()) => Ok(ports),
+        Some(ports) if usual && ports.iter().all(|port| free(port).is_ok()) => Ok(ports),
         _ => free_ports(nodes).map_err(|e| (Exit::Fault, format!("cannot find free ports: {e}"))),
     }
 }

@@ -29,6 +29,9 @@ use crate::words;
 /// Where data is kept when nothing else is said.
 const DATA_DIR: &str = "vivarium-data";
 
+/// How the message about a port that cannot be had begins.
+pub const CANNOT_LISTEN: &str = "cannot listen";
+
 /// Runs one server until it is told to end, or must.
 pub fn serve(arguments: &ServeArgs) -> Exit {
     match prepare(arguments) {
@@ -209,13 +212,12 @@ fn listen_clients(config: &mut Config) -> Result<Vec<TcpListener>, Failure> {
     })?;
     let backlog = config.client_backlog.and_then(|n| i32::try_from(n).ok()).unwrap_or(bounds::BACKLOG);
     let listener = bind(&addresses, backlog).map_err(|error| {
-        let port = listen.port;
         let hint = match error.kind() {
             io::ErrorKind::AddrInUse => "; another server has it, choose another clientPort or --port",
             io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
             _ => "",
         };
-        (Exit::Fault, format!("cannot listen for clients on {listen} (port {port}): {error}{hint}"))
+        (Exit::Fault, format!("{CANNOT_LISTEN} for clients on {listen}: {error}{hint}"))
     })?;
     let address = listener.local_addr().map_err(fault("cannot listen for clients"))?;
     config.client.port = address.port();
@@ -243,7 +245,7 @@ fn listen_peers(config: &Config) -> Result<Option<TcpListener>, Failure> {
     };
     let listener = bound.map_err(|error| {
         let id = config.id;
-        (Exit::Fault, format!("cannot listen for peers on {host}:{port} (server.{id}): {error}"))
+        (Exit::Fault, format!("{CANNOT_LISTEN} for peers on {host}:{port} (server.{id}): {error}"))
     })?;
     let address = listener.local_addr().map_err(fault("cannot listen for peers"))?;
     info!("listening for peers on {address}");

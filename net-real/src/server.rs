@@ -118,6 +118,7 @@ pub struct Server {
     packet_bytes_max: usize,
     cluster_made_up: u64,
     leading_since: Option<Instant>,
+    last_note: Option<Note>,
     retire_until: Option<Instant>,
     ending: Option<Ending>,
     next_check: Instant,
@@ -176,6 +177,7 @@ impl Server {
             throttle: Throttle::default(),
             cluster_made_up: parts.cluster_made_up,
             leading_since: None,
+            last_note: None,
             retire_until: None,
             ending: None,
             next_check: instant,
@@ -346,6 +348,8 @@ impl Server {
 
     fn note(&mut self, note: &Note) {
         match note {
+            // One for each entry: for observers.
+            Note::Applied { .. } => return,
             Note::Established { .. } => {
                 self.leading_since = Some(self.instant);
                 self.peers.lead(self.cluster_made_up, &mut self.peer_events);
@@ -353,7 +357,11 @@ impl Server {
             Note::Looking { .. } | Note::Following { .. } => self.leading_since = None,
             _ => {}
         }
-        logging::note(note);
+        // Without a quorum the same is tried again several times in a second.
+        if self.last_note.as_ref() != Some(note) {
+            logging::note(note);
+        }
+        self.last_note = Some(note.clone());
     }
 
     /// A client that takes nothing and is sent much must not use up the memory.

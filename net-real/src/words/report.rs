@@ -162,7 +162,7 @@ pub(super) fn envi(text: &mut String) {
     let kernel = rustix::system::uname();
     let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| "n/a".into());
     let memory = rustix::system::sysinfo();
-    let mib = |units: u64| format!("{}MB", units * u64::from(memory.mem_unit) >> 20);
+    let mib = |units: u64| format!("{}MB", (units * u64::from(memory.mem_unit)) >> 20);
     put!(text, "Environment:");
     put!(text, "zookeeper.version={}", version());
     put!(text, "host.name={}", kernel.nodename().to_string_lossy());
