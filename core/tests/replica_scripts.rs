@@ -114,15 +114,29 @@ impl World {
             }
             ["verbose", on] => self.verbose = on == "on",
             ["time", ms] => {
-                self.now += ms.parse::<u64>().expect("milliseconds");
-                for peer in self.voters.clone() {
-                    self.with(peer, |node, now, out| node.wake(now, out));
+                // In small steps: a wake that comes late says that the node itself stood still.
+                for _ in 0..ms.parse::<u64>().expect("milliseconds") / 10 {
+                    self.now += 10;
+                    for peer in self.voters.clone() {
+                        self.with(peer, |node, now, out| node.wake(now, out));
+                    }
+                }
+            }
+            ["pause", ms] => self.now += ms.parse::<u64>().expect("milliseconds"),
+            ["away", n, ms] => {
+                for _ in 0..ms.parse::<u64>().expect("milliseconds") / 10 {
+                    self.now += 10;
+                    for other in self.voters.clone().into_iter().filter(|other| *other != peer(n)) {
+                        self.with(other, |node, now, out| node.wake(now, out));
+                    }
                 }
             }
             ["elect", n] => {
                 // Only this one's election timer is looked at.
-                self.now += 200;
-                self.with(peer(n), |node, now, out| node.wake(now, out));
+                for _ in 0..20 {
+                    self.now += 10;
+                    self.with(peer(n), |node, now, out| node.wake(now, out));
+                }
                 self.settle();
             }
             ["wake", n] => self.with(peer(n), |node, now, out| node.wake(now, out)),

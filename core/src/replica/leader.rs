@@ -81,6 +81,15 @@ impl Feed {
     }
 }
 
+impl Leading {
+    /// Time in which this process stood still does not count as the followers' silence.
+    pub(super) fn excuse(&mut self, stood_still: Duration) {
+        for follower in self.followers.values_mut() {
+            follower.heard = follower.heard + stood_still;
+        }
+    }
+}
+
 impl Replica {
     /// A quorum has promised: open the epoch, and bring the promisers up to date at once.
     pub(super) fn lead(&mut self, now: Now, epoch: Epoch, lasts: &[(PeerId, Zxid)], out: &mut Outputs) {

@@ -233,6 +233,7 @@ impl Replica {
 
     /// A deadline may have passed.
     pub fn wake(&mut self, now: Now, out: &mut Outputs) {
+        self.excuse_own_pause(now);
         if self.timers.take_due(Timer::Election, now.mono) {
             self.on_election_timeout(now, out);
         }
@@ -249,6 +250,23 @@ impl Replica {
             self.retired(out);
         }
         self.settle(now, out);
+    }
+
+    /// A wake that comes late by more than a heartbeat says that this very process has stood still (a machine that was
+    /// paused, a host short of processors). The others' silence meanwhile says nothing about them, and they may have
+    /// stood still as well: they get three heartbeats to be heard before they are given up. Whoever took over meanwhile
+    /// is heard in that time, too; safety never rests on these clocks.
+    fn excuse_own_pause(&mut self, now: Now) {
+        let late = self.timers.next().map_or(Duration(0), |due| now.mono - due);
+        if late < self.limits.heartbeat {
+            return;
+        }
+        let grace = now.mono + Duration(self.limits.heartbeat.0 * 3);
+        match &mut self.role {
+            Role::Following(_) => self.timers.set(Timer::Silence, grace),
+            Role::Leading(leading) => leading.excuse(late),
+            Role::Looking(_) | Role::Candidate(_) => {}
+        }
     }
 
     /// The front desk asks for places in the order.
