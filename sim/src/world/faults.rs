@@ -106,10 +106,11 @@ impl<O: Observer> Run<'_, O> {
     fn pause(&mut self, node: NodeIndex, length: Time) {
         let until = self.until(length);
         let slot = &mut self.slots[node];
-        if slot.node.is_none() {
+        // What waits for a paused process waits in order, so a pause is not made longer.
+        if slot.node.is_none() || slot.paused_until > self.now {
             return;
         }
-        slot.paused_until = slot.paused_until.max(until);
+        slot.paused_until = until;
         if slot.wake_at != Time::MAX {
             slot.wake_at = slot.wake_at.max(until);
         }

@@ -8,6 +8,7 @@
 mod converge;
 mod faults;
 mod links;
+pub use links::address;
 mod slot;
 
 use vivarium_core::Node;

@@ -1,0 +1,1 @@
+//! Checkers can fail.
