@@ -39,6 +39,8 @@ impl State {
     ) -> Result<(String, Stat), ErrorCode> {
         let (ephemeral, sequential) = match create.flags {
             0..=3 => (create.flags & 1 != 0, create.flags & 2 != 0),
+            // A container to the op code for containers, an ordinary node to these: section 2.3.
+            4 => (false, false),
             _ => return Err(ErrorCode::BadArguments),
         };
         let slash = create.path.rfind('/').filter(|_| !create.path.contains('\0'));
