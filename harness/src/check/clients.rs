@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use vivarium_core::api::{ConnectRequest, ConnectResponse, Id, Op, Reply, Request, Response, WatchedEvent, perms};
+use vivarium_core::api::{
+    ConnectRequest, ConnectResponse, Id, Op, Reply, Request, Response, WatchedEvent, perms,
+};
 use vivarium_core::entry::{Body, Command, Write};
 use vivarium_core::error::ErrorCode;
 use vivarium_core::ids::{ConnId, SessionId, Zxid};
@@ -296,7 +298,12 @@ impl Conn {
 
 /// A write's reply names an entry of the history: this very write, after all that had been answered before it was
 /// sent, and with the outcome that the model gives it.
-fn check_write(session: Option<SessionId>, pending: &Pending, reply: &Reply, history: &mut History) -> Checked {
+fn check_write(
+    session: Option<SessionId>,
+    pending: &Pending,
+    reply: &Reply,
+    history: &mut History,
+) -> Checked {
     let op = &pending.request.op;
     let zxid = Zxid(reply.zxid as u64);
     let Some(record) = history.record(zxid) else {
@@ -317,7 +324,10 @@ fn check_write(session: Option<SessionId>, pending: &Pending, reply: &Reply, his
         return violation(
             "writes",
             "the answer to a write names its entry in the history, and no entry answers two",
-            format!("{reply:?} to {op:?} of session {session:?} as {:?} names {:?}", pending.ids, record.entry),
+            format!(
+                "{reply:?} to {op:?} of session {session:?} as {:?} names {:?}",
+                pending.ids, record.entry
+            ),
             "the zxid of that very write".into(),
         );
     }

@@ -109,7 +109,8 @@ impl Disk {
             Write::Append(entry) if entry.zxid <= last => format!("appends {:?} after {last:?}", entry.zxid),
             Write::Promise { epoch, candidate }
                 if *epoch < disk.promised
-                    || (*epoch == disk.promised && disk.candidate.is_some_and(|other| other != *candidate)) =>
+                    || (*epoch == disk.promised
+                        && disk.candidate.is_some_and(|other| other != *candidate)) =>
             {
                 format!(
                     "promises {epoch:?} to {candidate:?} after {:?} to {:?}",
@@ -117,7 +118,9 @@ impl Disk {
                 )
             }
             Write::Truncate { to } => {
-                if let Some(lost) = disk.entries.iter().rev().take_while(|zxid| *zxid > to).find(|z| committed(**z)) {
+                if let Some(lost) =
+                    disk.entries.iter().rev().take_while(|zxid| *zxid > to).find(|z| committed(**z))
+                {
                     return violation(
                         "committed-stays",
                         "what is committed is never cut from a log",
@@ -131,12 +134,17 @@ impl Disk {
                 format!("cuts its log to {to:?}, which it does not contain")
             }
             Write::Reset { base } if self.durable.snapshot < *base => {
-                format!("begins its log anew at {base:?}; its durable snapshot is {:?}", self.durable.snapshot)
+                format!(
+                    "begins its log anew at {base:?}; its durable snapshot is {:?}",
+                    self.durable.snapshot
+                )
             }
             Write::Chunk { zxid, index, .. } if *index > 0 && disk.unfinished != Some((*zxid, *index)) => {
                 format!("writes chunk {index} of snapshot {zxid:?} after {:?}", disk.unfinished)
             }
-            Write::Append(_) | Write::Promise { .. } | Write::Reset { .. } | Write::Chunk { .. } => return Ok(()),
+            Write::Append(_) | Write::Promise { .. } | Write::Reset { .. } | Write::Chunk { .. } => {
+                return Ok(());
+            }
         };
         violation(
             "writes-fit",

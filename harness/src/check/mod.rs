@@ -96,7 +96,9 @@ impl Checkers {
             Note::Applied { zxid, digest } => {
                 let position = state.position;
                 state.position += 1;
-                let Some(entry) = self.history.executes(peer, position, *zxid, *digest)? else { return Ok(()) };
+                let Some(entry) = self.history.executes(peer, position, *zxid, *digest)? else {
+                    return Ok(());
+                };
                 let outcome = self.model.execute(&entry);
                 let disks = self.nodes.iter().map(|node| node.disk.durable());
                 self.history.extend(entry, *digest, outcome, disks)

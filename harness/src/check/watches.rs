@@ -27,7 +27,8 @@ struct Set {
     ids: Vec<Id>,
 }
 
-const MEANING: &str = "a watch fires once, for the first change after it was set, and before any reply that knows of it";
+const MEANING: &str =
+    "a watch fires once, for the first change after it was set, and before any reply that knows of it";
 
 impl Watches {
     /// A reply at this zxid confirms a watch on a path's data or, `child`, its children.
@@ -36,7 +37,12 @@ impl Watches {
     }
 
     /// A notification of a change came. `ids` is whom the client may be by now.
-    pub fn notified(&mut self, event: &WatchedEvent, ids: &[Id], model: &Model) -> Result<(), Box<Violation>> {
+    pub fn notified(
+        &mut self,
+        event: &WatchedEvent,
+        ids: &[Id],
+        model: &Model,
+    ) -> Result<(), Box<Violation>> {
         let path: &str = &event.path;
         let mut hits = Vec::new();
         for child in [false, true] {
@@ -95,7 +101,10 @@ impl Watches {
                 return violation(
                     "watch-before-data",
                     MEANING,
-                    format!("a reply at {zxid:?}, and no notification of {:?} of {path:?} at {:?}", trigger.kind, trigger.zxid),
+                    format!(
+                        "a reply at {zxid:?}, and no notification of {:?} of {path:?} at {:?}",
+                        trigger.kind, trigger.zxid
+                    ),
                     format!("the notification first: the watch was set at {:?}", watch.since),
                 );
             }

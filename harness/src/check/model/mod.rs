@@ -325,7 +325,8 @@ mod tests {
 
     fn with_session() -> Model {
         let mut model = Model::new();
-        run(&mut model, Command::CreateSession { session: SESSION, password: [1; 16], timeout_ms: 9 }).unwrap();
+        run(&mut model, Command::CreateSession { session: SESSION, password: [1; 16], timeout_ms: 9 })
+            .unwrap();
         model
     }
 

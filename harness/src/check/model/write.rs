@@ -46,12 +46,10 @@ impl Model {
         let mut results = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let result = match item {
-                MultiOp::Create(create) => {
-                    self.create(who, create).map(|(path, stat)| match create.stat {
-                        true => MultiResult::Create2(path, stat),
-                        false => MultiResult::Create(path),
-                    })
-                }
+                MultiOp::Create(create) => self.create(who, create).map(|(path, stat)| match create.stat {
+                    true => MultiResult::Create2(path, stat),
+                    false => MultiResult::Create(path),
+                }),
                 MultiOp::Delete { path, version } => {
                     self.delete(who, path, *version).map(|()| MultiResult::Delete)
                 }
@@ -227,11 +225,13 @@ fn parent(path: &str) -> Option<&str> {
 /// Section 5.
 fn validate(path: &str) -> Result<(), ErrorCode> {
     let legal = path == "/"
-        || path.strip_prefix('/').is_some_and(|rest| {
-            rest.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
-        });
-    let bad = |c: char| matches!(c, '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}'
-        | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..);
+        || path
+            .strip_prefix('/')
+            .is_some_and(|rest| rest.split('/').all(|part| !part.is_empty() && part != "." && part != ".."));
+    let bad = |c: char| {
+        matches!(c, '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}'
+        | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..)
+    };
     if legal && !path.chars().any(bad) { Ok(()) } else { Err(ErrorCode::BadArguments) }
 }
 
