@@ -107,7 +107,8 @@ const KNOWN_PREFIXES: [&str; 14] = [
 ];
 
 /// Other keys of ZooKeeper that do nothing here.
-const KNOWN: [&str; 83] = [
+const KNOWN: [&str; 84] = [
+    "preAllocSize",
     "DigestAuthenticationProvider.enabled",
     "IPAuthenticationProvider.usexforwardedfor",
     "X509AuthenticationProvider.superUser",

@@ -20,7 +20,6 @@ mod words;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 pub use conf::{Conf, DirectorySizes};
 pub use problem::{ConfigError, Problem};
@@ -71,12 +70,11 @@ pub struct Config {
     pub snapshot_bytes: Option<u64>,
     /// `commitLogCount`, if set: applied entries kept for followers that lag.
     pub log_window_entries: Option<u32>,
-    /// `preAllocSize`: by how many bytes the log file grows at once.
-    pub log_preallocate_bytes: u64,
     /// `autopurge.snapRetainCount`: snapshots that are kept, 3 at least.
     pub snapshots_retained: u32,
-    /// `autopurge.purgeInterval`: how often older ones are removed. `None` is never; an hour unless set.
-    pub purge_interval: Option<Duration>,
+    /// `autopurge.purgeInterval`: 0 keeps everything. Otherwise, and by default, older snapshots are removed whenever a
+    /// new one is complete.
+    pub purge: bool,
     /// `4lw.commands.whitelist`.
     pub words: Words,
     /// `DigestAuthenticationProvider.superDigest`: whoever authenticates as this passes every check.
@@ -127,9 +125,8 @@ impl Config {
             snapshot_entries: limits.snapshot_entries,
             snapshot_bytes: None,
             log_window_entries: None,
-            log_preallocate_bytes: 64 << 20,
             snapshots_retained: 3,
-            purge_interval: Some(Duration::from_secs(3600)),
+            purge: true,
             words: Words::default(),
             super_digest: None,
         }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use vivarium_core::ids::PeerId;
 
@@ -15,7 +14,7 @@ use super::words::{WORDS, Words};
 use super::{Config, ConfigError, Loaded, Problem, SuperDigest};
 
 /// The keys with an effect, `server.N` aside.
-pub const KEYS: [&str; 24] = [
+pub const KEYS: [&str; 23] = [
     "4lw.commands.whitelist",
     "DigestAuthenticationProvider.superDigest",
     "autopurge.purgeInterval",
@@ -33,7 +32,6 @@ pub const KEYS: [&str; 24] = [
     "maxCnxns",
     "maxSessionTimeout",
     "minSessionTimeout",
-    "preAllocSize",
     "quorumListenOnAllIPs",
     "snapCount",
     "snapSizeLimitInKb",
@@ -143,10 +141,6 @@ impl Parser<'_> {
             "commitLogCount" => {
                 self.config.log_window_entries = self.number(entry, 1..=10_000_000, "entries");
             }
-            "preAllocSize" => {
-                let kib: Option<u64> = self.number(entry, 0..=4_194_304, "KiB");
-                put(kib.map(|kib| kib << 10), &mut self.config.log_preallocate_bytes);
-            }
             "autopurge.snapRetainCount" => self.snapshots_retained(entry),
             "autopurge.purgeInterval" => self.purge_interval(entry),
             "globalOutstandingLimit" => {
@@ -254,20 +248,11 @@ impl Parser<'_> {
 
     fn purge_interval(&mut self, entry: &Entry) {
         let digits = entry.value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let unit_ms = match entry.value[digits.len()..].trim() {
-            "ms" => Some(1),
-            "s" => Some(1_000),
-            "m" => Some(60_000),
-            "" | "h" => Some(3_600_000),
-            "d" => Some(86_400_000),
-            _ => None,
-        };
+        let unit_is_known = matches!(entry.value[digits.len()..].trim(), "ms" | "s" | "m" | "" | "h" | "d");
         let count = digits.trim().parse::<u64>().ok().filter(|count| *count <= INT_MAX.unsigned_abs());
-        match unit_ms.zip(count) {
-            None => self.wrong(entry, "hours are wanted, or a number with ms, s, m, h or d; 0 for never"),
-            Some((unit_ms, count)) => {
-                self.config.purge_interval = (count > 0).then(|| Duration::from_millis(unit_ms * count));
-            }
+        match count {
+            Some(count) if unit_is_known => self.config.purge = count > 0,
+            _ => self.wrong(entry, "hours are wanted, or a number with ms, s, m, h or d; 0 for never"),
         }
     }
 
