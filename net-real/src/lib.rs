@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   cli.rs      the command line and exit codes        dev.rs       an ensemble on this machine
-//!   serve.rs    from a configuration to a server       server.rs    the loop: sockets, disk and core in turns
+//!   serve.rs    from a configuration to a server       server/      the loop: sockets, disk and core in turns
 //!   clients.rs  clients' sockets                       peers/       connections between servers
 //!   words/      four-letter words                      frame.rs     packets out of bytes
 //!   config/     zoo.cfg and myid                       storage/     the log and snapshots in files

@@ -89,6 +89,10 @@ fn prepare(arguments: &ServeArgs) -> Result<Server, Failure> {
     let cluster = cluster_file.read().map_err(|why| (Exit::Data, why))?;
     info!("data in {}: {}", config.data_dir.display(), recovered(&recovery.recovered));
 
+    for remark in &recovery.remarks {
+        warn!("{remark}");
+    }
+
     let clock = Clock::start();
     let boot = Boot {
         id: config.id,
