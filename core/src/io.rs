@@ -187,6 +187,8 @@ pub enum LookingReason {
     QuorumLost,
     /// A newer epoch exists.
     Superseded,
+    /// The leader no longer has the entries that follow this node's log: it needs a snapshot, and so a new stay.
+    LeftBehind,
     /// Synchronization took longer than `initLimit` allows.
     SyncTooSlow,
     /// The leader handed over.

@@ -157,7 +157,8 @@ impl Node {
     fn on_peer(&mut self, now: Now, from: PeerId, message: PeerMessage, out: &mut Outputs) {
         match message {
             PeerMessage::Heard { epoch, sessions } => {
-                if matches!(self.place, Place::Leader { .. }) && epoch == self.replica.epoch() {
+                // A report that crossed a change of epochs without an election counts all the same.
+                if matches!(self.place, Place::Leader { .. }) && self.replica.has_led_since(epoch) {
                     self.desk.heard(now, &sessions);
                 }
             }

@@ -150,7 +150,13 @@ impl Disk {
         let writes: Vec<Write> = pending.writes.drain(..count).map(|(_, write)| write).collect();
         match lane {
             Lane::Log => self.append_batch(writes.clone()),
-            Lane::Snapshot => writes.iter().for_each(|write| self.append_chunk(write)),
+            Lane::Snapshot => {
+                let whole = writes.iter().any(|write| matches!(write, Write::Chunk { last: true, .. }));
+                writes.iter().for_each(|write| self.append_chunk(write));
+                if whole {
+                    self.purge();
+                }
+            }
         }
         writes
     }
@@ -308,7 +314,6 @@ impl Disk {
         if *last {
             let (zxid, chunks) = self.unfinished.take().expect("it was there a line ago");
             self.snapshots.insert(zxid, Snapshot::Chunks(chunks));
-            self.purge();
         }
     }
 

@@ -19,6 +19,8 @@ use crate::timers::Timer;
 #[derive(Clone, Debug)]
 pub(super) struct Leading {
     pub(super) epoch: Epoch,
+    /// The first epoch of this stay: later ones were opened without an election.
+    pub(super) first: Epoch,
     /// Tells this stay in the lead from any other; also the stream of this node's own commands.
     pub(super) reign: u64,
     /// A quorum holds the opening entry durably: clients are served. Stays true when the epoch is rolled.
@@ -113,6 +115,7 @@ impl Replica {
         };
         self.role = Role::Leading(Box::new(Leading {
             epoch,
+            first: epoch,
             reign,
             established: false,
             followers: self.others().iter().map(|peer| (*peer, follower.clone())).collect(),

@@ -341,6 +341,11 @@ impl Replica {
         matches!(self.role, Role::Leading(_))
     }
 
+    /// Whether this node leads, and did in `epoch` without an election since.
+    pub fn has_led_since(&self, epoch: Epoch) -> bool {
+        matches!(&self.role, Role::Leading(leading) if (leading.first..=leading.epoch).contains(&epoch))
+    }
+
     /// The epoch of the leader this node follows or is.
     pub fn epoch(&self) -> Epoch {
         match &self.role {
@@ -442,6 +447,7 @@ impl Replica {
             // Another is about to win, or this node has just failed to lead: let others go first.
             LookingReason::QuorumLost
             | LookingReason::Superseded
+            | LookingReason::LeftBehind
             | LookingReason::SyncTooSlow
             | LookingReason::HandOver => {
                 Duration(self.limits.election.0 * 2 + self.random_below(self.limits.election.0))

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::ids::{Epoch, PeerId, WriteSeq, Zxid};
-use crate::io::{Lane, Note, Outputs, SyncPlan, Write};
+use crate::io::{Lane, Note, Outputs, SyncPlan, Write, LookingReason};
 use crate::log::Log;
 use crate::replica::journal::Vow;
 use crate::replica::leader::Feed;
@@ -237,8 +237,15 @@ impl Replica {
             return;
         }
         let Role::Following(following) = &mut self.role else { unreachable!("a current leader is followed") };
-        if chunk.zxid <= self.committed || following.verified() {
+        if chunk.zxid <= self.committed || (following.verified() && chunk.zxid <= self.log.last()) {
             // A late piece of a snapshot that is behind this node by now.
+            return;
+        }
+        if following.verified() {
+            // It was in sync and has fallen so far behind that the leader has forgotten what comes next. Its clients
+            // wait for outcomes that the snapshot swallows, and their watches would miss changes: they have to go. The
+            // snapshot is taken in a new stay, which begins with the leader's next heartbeat.
+            self.look(now, LookingReason::LeftBehind, out);
             return;
         }
         let begins =
