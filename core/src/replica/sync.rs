@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::ids::{Epoch, PeerId, WriteSeq, Zxid};
-use crate::io::{Lane, Note, Outputs, SyncPlan, Write, LookingReason};
+use crate::io::{Lane, LookingReason, Note, Outputs, SyncPlan, Write};
 use crate::log::Log;
 use crate::replica::journal::Vow;
 use crate::replica::leader::Feed;
