@@ -162,10 +162,11 @@ impl Node {
                     self.desk.heard(now, &sessions);
                 }
             }
-            PeerMessage::Heartbeat { epoch, checkpoint, .. } => {
+            PeerMessage::Heartbeat { checkpoint, .. } => {
                 self.replica.receive(now, from, message, out);
                 if self.replica.leader() == Some(from) {
-                    self.report_heard(from, epoch, out);
+                    // Not the heartbeat's epoch: it may be a late copy.
+                    self.report_heard(from, self.replica.epoch(), out);
                     self.expect(checkpoint, out);
                 }
             }

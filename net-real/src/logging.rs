@@ -97,6 +97,7 @@ fn looking_reason(why: LookingReason) -> &'static str {
         LookingReason::LeaderGone => "the connection to the leader broke",
         LookingReason::QuorumLost => "this leader cannot reach a quorum any more",
         LookingReason::Superseded => "a newer epoch exists",
+        LookingReason::LeftBehind => "this server fell so far behind that it needs a snapshot",
         LookingReason::SyncTooSlow => "synchronization took longer than initLimit allows",
         LookingReason::HandOver => "the leader handed over",
     }

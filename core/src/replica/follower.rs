@@ -71,6 +71,10 @@ impl Replica {
         }
         out.send(from, PeerMessage::Alive { epoch, round });
         following.reported = None;
+        if following.incoming.as_mut().is_some_and(Incoming::stands_still) {
+            // Its first pieces were late copies, and the leader sends something else by now: ask anew.
+            following.incoming = None;
+        }
         if let Some(incoming) = &following.incoming {
             incoming.report(from, epoch, out);
         } else if following.verified.is_none() || sent > last || following.stream != stream {
@@ -248,9 +252,10 @@ impl Replica {
         let Role::Following(following) = &mut self.role else { return };
         let Some(verified) = following.verified else { return };
         let upto = committed.min(verified);
-        if upto <= self.committed {
+        if upto < self.committed {
             return;
         }
+        // Equal as well: after a snapshot of the leader, or in a new stay, there may be nothing more to commit.
         assert!(
             self.log.contains(upto),
             "committed {upto:?} is not in the log that ends at {:?}",

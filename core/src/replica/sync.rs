@@ -48,7 +48,13 @@ pub(super) struct Incoming {
     chunks: Vec<Arc<[u8]>>,
     /// The write of the last piece, once it has come.
     complete: Option<WriteSeq>,
+    /// Heartbeats since a piece came.
+    idle_heartbeats: u32,
 }
+
+/// A leader sends again what is lost after the second report without progress. A snapshot that does not move for
+/// this many heartbeats is not being sent any more.
+const IDLE_HEARTBEATS_MAX: u32 = 8;
 
 /// The decision: how to bring a log that ends at `last` to `log`.
 pub(super) fn plan(log: &Log, last: Zxid) -> (SyncPlan, Zxid) {
@@ -79,6 +85,16 @@ impl Outgoing {
 }
 
 impl Incoming {
+    fn new(zxid: Zxid) -> Incoming {
+        Incoming { zxid, chunks: Vec::new(), complete: None, idle_heartbeats: 0 }
+    }
+
+    /// Told of each heartbeat: whether nothing has come for so many of them that nothing more will.
+    pub(super) fn stands_still(&mut self) -> bool {
+        self.idle_heartbeats += 1;
+        self.complete.is_none() && self.idle_heartbeats > IDLE_HEARTBEATS_MAX
+    }
+
     /// Says how far the snapshot has come.
     pub(super) fn report(&self, leader: PeerId, epoch: Epoch, out: &mut Outputs) {
         let next = self.chunks.len() as u32;
@@ -149,6 +165,11 @@ impl Replica {
         };
         if news {
             out.note(Note::Synchronizing { follower: to, last, plan });
+        }
+        if plan == SyncPlan::Diff && at == self.log.last() {
+            // Nothing is missing and nothing may come for long, but the follower does not know that yet.
+            let committed = self.committed;
+            out.send(to, PeerMessage::Propose { epoch, previous: at, entries: Vec::new(), committed });
         }
     }
 
@@ -251,7 +272,7 @@ impl Replica {
         let begins =
             chunk.index == 0 && following.incoming.as_ref().is_none_or(|other| other.zxid < chunk.zxid);
         if begins {
-            following.incoming = Some(Incoming { zxid: chunk.zxid, chunks: Vec::new(), complete: None });
+            following.incoming = Some(Incoming::new(chunk.zxid));
         }
         let Some(incoming) = &mut following.incoming else { return };
         if incoming.zxid != chunk.zxid {
@@ -260,6 +281,7 @@ impl Replica {
         if chunk.index as usize == incoming.chunks.len() && incoming.complete.is_none() {
             let Chunk { zxid, index, bytes, last } = chunk;
             incoming.chunks.push(bytes.clone());
+            incoming.idle_heartbeats = 0;
             let seq = self.journal.write(Write::Chunk { zxid, index, bytes, last }, out);
             if last {
                 incoming.complete = Some(seq);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use vivarium_core::ids::{ConnId, Origin, SessionId};
+use vivarium_core::ids::{ConnId, Epoch, Origin, SessionId};
 use vivarium_core::io::Input;
 use vivarium_core::replica::PeerMessage;
 use vivarium_sim::world::peer_id;
@@ -26,8 +26,9 @@ pub struct Liveness {
 
 #[derive(Debug, Default)]
 struct Node {
-    /// When it last was established as leader.
+    /// When it last was established as leader, and in which epoch.
     established: Time,
+    epoch: Epoch,
     heard: BTreeMap<SessionId, Time>,
 }
 
@@ -40,8 +41,9 @@ impl Liveness {
         self.nodes[node] = Node::default();
     }
 
-    pub(super) fn established(&mut self, at: Time, node: NodeIndex) {
+    pub(super) fn established(&mut self, at: Time, node: NodeIndex, epoch: Epoch) {
         self.nodes[node].established = at;
+        self.nodes[node].epoch = epoch;
     }
 
     /// A server has told a connection its session.
@@ -52,14 +54,15 @@ impl Liveness {
 
     /// A node is told something by a client, or by a follower about clients.
     pub(super) fn input(&mut self, at: Time, node: NodeIndex, input: &Input) {
-        let heard = &mut self.nodes[node].heard;
+        let Node { heard, epoch: since, .. } = &mut self.nodes[node];
         match input {
             Input::Request { conn, .. } => {
                 if let Some(session) = self.sessions.get(conn) {
                     heard.insert(*session, at);
                 }
             }
-            Input::Peer { message: PeerMessage::Heard { sessions, .. }, .. } => {
+            Input::Peer { message: PeerMessage::Heard { epoch, sessions }, .. } if epoch >= since => {
+                // A report for an earlier leader may be as old as the hills.
                 heard.extend(sessions.iter().map(|session| (*session, at)));
             }
             _ => {}

@@ -90,7 +90,7 @@ impl Checkers {
                 self.history.elected(peer, *epoch, state.disk.written())
             }
             Note::Established { epoch, .. } => {
-                self.liveness.established(at, node);
+                self.liveness.established(at, node, *epoch);
                 self.history.leads(peer, state.life, *epoch)
             }
             Note::Applied { zxid, digest } => {
