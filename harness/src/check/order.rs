@@ -78,7 +78,9 @@ impl History {
     /// elected: what later leaders have committed it need not hold, and can never contradict.
     pub fn elected(&self, node: PeerId, epoch: Epoch, log: &Shadow) -> Result<(), Box<Violation>> {
         let earlier = self.records.partition_point(|record| record.entry.zxid.epoch() < epoch);
-        let Some(last) = self.records[..earlier].last().map(|record| record.entry.zxid) else { return Ok(()) };
+        let Some(last) = self.records[..earlier].last().map(|record| record.entry.zxid) else {
+            return Ok(());
+        };
         if log.holds(last) {
             return Ok(());
         }
