@@ -69,7 +69,7 @@ fn run(arguments: &DevArgs) -> Result<Exit, Failure> {
 /// server listens on them: then others are tried, unless they were asked for.
 fn start(arguments: &DevArgs, home: &Home, signals: &mut Signals) -> Result<Option<Ensemble>, Failure> {
     for attempt in 1.. {
-        let mut ensemble = Ensemble::start(arguments, home, attempt)?;
+        let mut ensemble = Ensemble::start(arguments, home, attempt).inspect_err(|_| home.remove())?;
         match ensemble.wait_ready(signals) {
             Ok(true) => return Ok(Some(ensemble)),
             Ok(false) => {

@@ -145,3 +145,16 @@ fn data_is_kept_on_request() {
     let read = Client::connect(dev.addresses[0]).call(Op::Exists { path: "/kept".into(), watch: false });
     assert!(read.result.is_ok());
 }
+
+#[test]
+fn a_port_that_is_taken_is_named_and_nothing_is_left_behind() {
+    let scratch = Scratch::new("dev-port");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("it is bound").port().to_string();
+    let mut command = vivarium();
+    command.args(["dev", "--nodes", "1", "--base-port", &port]).env("TMPDIR", &scratch.0);
+    let mut process = Process::spawn(&mut command);
+    assert_eq!(process.wait_exit().code(), Some(2));
+    assert!(process.log().contains(&format!("port {port} is not free")), "{}", process.log());
+    assert_eq!(files(&scratch), Vec::<PathBuf>::new());
+}
