@@ -102,8 +102,7 @@ Examples:
   vivarium dev --nodes 5 --base-port 12181
   vivarium dev --dir ./ensemble         keep the data, and go on with it the next time
 
-All servers end with Ctrl-C, and also when this process dies in any other way. Without --dir, Ctrl-C leaves nothing
-behind; after a failure the directory with the logs stays, and its name is printed.")]
+All servers end with Ctrl-C, and also when this process dies in any other way. Without --dir nothing is left behind.")]
 pub struct DevArgs {
     /// How many servers
     #[arg(long, short, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
