@@ -12,7 +12,8 @@ use std::time::Duration;
 use support::ensemble::Ensemble;
 use support::{PATIENCE, eventually};
 use zookeeper_client::{
-    Acls, Client, CreateMode, CreateOptions, Error, EventType, MultiWriteError, MultiWriteResult, SessionState,
+    Acls, Client, CreateMode, CreateOptions, Error, EventType, MultiWriteError, MultiWriteResult,
+    SessionState,
 };
 
 /// What most clients create: anyone may do anything.
@@ -50,7 +51,9 @@ fn run<F: Future<Output = ()>>(size: u8, test: impl FnOnce(String) -> F) {
     let ensemble = Ensemble::start(size);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let work = test(ensemble.servers());
-    let done = runtime.expect("a runtime can be built").block_on(async { tokio::time::timeout(PATIENCE, work).await });
+    let done = runtime
+        .expect("a runtime can be built")
+        .block_on(async { tokio::time::timeout(PATIENCE, work).await });
     done.expect("the test went on for too long");
 }
 
@@ -208,7 +211,10 @@ async fn a_multi_is_all_or_nothing(servers: String) {
     let results = good.commit().await.unwrap();
     assert_eq!(results.len(), 7);
     assert!(matches!(&results[1], MultiWriteResult::Create { path, .. } if path == "/m/a"), "{results:?}");
-    assert!(matches!(&results[2], MultiWriteResult::Create { path, .. } if path == "/m/s-0000000001"), "{results:?}");
+    assert!(
+        matches!(&results[2], MultiWriteResult::Create { path, .. } if path == "/m/s-0000000001"),
+        "{results:?}"
+    );
     assert!(matches!(&results[4], MultiWriteResult::SetData { stat } if stat.version == 2), "{results:?}");
     let (_, stat) = client.get_data("/m/a").await.unwrap();
     let (_, parent) = client.get_data("/m").await.unwrap();
@@ -231,7 +237,10 @@ async fn an_acl_keeps_others_out(servers: String) {
     owner.auth("digest", b"ann:secret").await.unwrap();
     let mine = CreateMode::Persistent.with_acls(Acls::creator_all());
     owner.create("/mine", b"private", &mine).await.unwrap();
-    owner.create("/read-only", b"public", &CreateMode::Persistent.with_acls(Acls::anyone_read())).await.unwrap();
+    owner
+        .create("/read-only", b"public", &CreateMode::Persistent.with_acls(Acls::anyone_read()))
+        .await
+        .unwrap();
 
     let other = connect(&servers).await;
     other.sync("/").await.unwrap();
@@ -241,7 +250,11 @@ async fn an_acl_keeps_others_out(servers: String) {
     assert_eq!(other.create("/mine/c", b"", &OPEN).await.unwrap_err(), Error::NoAuth);
     assert_eq!(other.get_data("/read-only").await.unwrap().0, b"public");
     assert_eq!(other.set_data("/read-only", b"", None).await.unwrap_err(), Error::NoAuth);
-    assert_eq!(other.create("/x", b"", &mine).await.unwrap_err(), Error::InvalidAcl, "nobody has authenticated");
+    assert_eq!(
+        other.create("/x", b"", &mine).await.unwrap_err(),
+        Error::InvalidAcl,
+        "nobody has authenticated"
+    );
 
     other.auth("digest", b"ann:wrong").await.unwrap();
     assert_eq!(other.get_data("/mine").await.unwrap_err(), Error::NoAuth);

@@ -15,11 +15,11 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::process::Signal;
 use support::client::{Client, Failure, Result, Ticket, creation};
 use support::ensemble::Ensemble;
 use support::walk::walk;
 use support::{PATIENCE, eventually};
-use rustix::process::Signal;
 use vivarium_core::api::{MultiOp, MultiResult};
 use vivarium_core::error::ErrorCode;
 
@@ -181,7 +181,8 @@ impl<'a> Writer<'a> {
         acknowledged: &'a AtomicU64,
         done: &'a AtomicBool,
     ) -> Writer<'a> {
-        let register = Register { path: format!("/register-{number}"), data: b"0".to_vec(), ..Register::default() };
+        let register =
+            Register { path: format!("/register-{number}"), data: b"0".to_vec(), ..Register::default() };
         let ledger = Ledger { register, ephemeral: format!("/w/{number}/here"), ..Ledger::default() };
         Writer { number, addresses, dice, acknowledged, done, ticket: Ticket::new(60_000), ledger }
     }
@@ -199,7 +200,9 @@ impl<'a> Writer<'a> {
             match self.connection(place, &mut count) {
                 Ok(()) => return self.ledger,
                 Err(Failure::Lost(_)) => std::thread::sleep(Duration::from_millis(5)), // not to spin while one is down
-                Err(failure) => panic!("writer {} with session {}: {failure}", self.number, self.ticket.session),
+                Err(failure) => {
+                    panic!("writer {} with session {}: {failure}", self.number, self.ticket.session)
+                }
             }
             place = self.dice.below(self.addresses.len() as u64) as usize;
         }
@@ -305,7 +308,13 @@ impl<'a> Writer<'a> {
             assert_eq!(data, register.data, "{} at version {}", register.path, stat.version);
         } else {
             assert_eq!(stat.version, register.version + 1, "{}", register.path);
-            assert_eq!(Some(&data), register.attempt.as_ref(), "{} at version {}", register.path, stat.version);
+            assert_eq!(
+                Some(&data),
+                register.attempt.as_ref(),
+                "{} at version {}",
+                register.path,
+                stat.version
+            );
         }
         register.attempt = None;
         register.version = stat.version;
@@ -337,7 +346,8 @@ fn check_ledgers(addresses: &[SocketAddr], ledgers: &[Ledger]) {
         };
         for ledger in ledgers {
             for (path, data) in ledger.present.iter().chain(&ledger.sequential) {
-                let (found, _) = data_of(path).unwrap_or_else(|| panic!("{path} was acknowledged, is not on {address}"));
+                let (found, _) =
+                    data_of(path).unwrap_or_else(|| panic!("{path} was acknowledged, is not on {address}"));
                 assert_eq!(&found, data, "{path} on {address}");
             }
             for path in &ledger.absent {
@@ -346,7 +356,8 @@ fn check_ledgers(addresses: &[SocketAddr], ledgers: &[Ledger]) {
             let Register { path, version, data, .. } = &ledger.register;
             let (found, stat) = data_of(path).expect("registers are never deleted");
             assert_eq!((&found, stat.version), (data, *version), "{path} on {address}");
-            let (_, stat) = data_of(&ledger.ephemeral).expect("the session lives, so does its ephemeral node");
+            let (_, stat) =
+                data_of(&ledger.ephemeral).expect("the session lives, so does its ephemeral node");
             assert_eq!(stat.ephemeral_owner, ledger.session);
         }
         client.close().expect("the server serves");

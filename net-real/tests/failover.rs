@@ -26,7 +26,9 @@ async fn connect(servers: &str) -> Client {
 }
 
 /// Asks again for as long as the connection breaks: for requests that may be made twice.
-async fn persistently<T, F: Future<Output = Result<T, Error>>>(mut ask: impl FnMut() -> F) -> Result<T, Error> {
+async fn persistently<T, F: Future<Output = Result<T, Error>>>(
+    mut ask: impl FnMut() -> F,
+) -> Result<T, Error> {
     loop {
         match ask().await {
             Err(Error::ConnectionLoss) => {}
@@ -146,8 +148,9 @@ fn a_lock_excludes_while_leaders_die() {
                     // hold: the holder is alone, so only its own first try can have raised it.
                     let set = lock.client().set_data("/counter", next.as_bytes(), Some(stat.version)).await;
                     if set == Err(Error::ConnectionLoss) {
-                        let again =
-                            persistently(|| lock.client().set_data("/counter", next.as_bytes(), Some(stat.version)));
+                        let again = persistently(|| {
+                            lock.client().set_data("/counter", next.as_bytes(), Some(stat.version))
+                        });
                         assert!(matches!(again.await, Ok(_) | Err(Error::BadVersion)));
                         persistently(|| lock.client().sync("/counter")).await.unwrap();
                         let (data, now) = persistently(|| lock.client().get_data("/counter")).await.unwrap();

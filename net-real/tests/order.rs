@@ -29,7 +29,11 @@ fn pipelined_requests_are_answered_in_order_and_reads_see_the_writes_before_them
             zxid = reply.zxid;
             if let Response::Data(data, stat) = reply.result.unwrap() {
                 let number = (place / 2).to_string();
-                assert_eq!(data.as_deref(), Some(number.as_bytes()), "a read sees the write sent just before it");
+                assert_eq!(
+                    data.as_deref(),
+                    Some(number.as_bytes()),
+                    "a read sees the write sent just before it"
+                );
                 assert_eq!(stat.version.to_string(), number);
             }
         }
@@ -50,12 +54,15 @@ fn an_event_comes_before_anything_that_shows_its_cause() {
             watching.sync().unwrap();
             assert!(watching.events.is_empty(), "a watch fires once");
             watching.call(Op::GetData { path: "/flag".into(), watch: true }).unwrap();
-            acting.send(Op::SetData { path: "/flag".into(), data: Some(Blob::new(&value)), version: -1 }).unwrap();
+            acting
+                .send(Op::SetData { path: "/flag".into(), data: Some(Blob::new(&value)), version: -1 })
+                .unwrap();
             let xid = acting
                 .send(Op::SetData { path: "/after".into(), data: Some(Blob::new(&value)), version: -1 })
                 .unwrap();
             while watching.get("/after").unwrap().0.as_deref() != Some(&value[..]) {}
-            let event = watching.events.pop_front().expect("the flag's event came before what was written after it");
+            let event =
+                watching.events.pop_front().expect("the flag's event came before what was written after it");
             assert_eq!((event.kind, &*event.path), (EventKind::NodeDataChanged, "/flag"));
             let set = Op::SetData { path: String::new(), data: None, version: -1 };
             acting.receive(xid - 1, &set).unwrap().result.unwrap();
@@ -69,7 +76,8 @@ fn a_read_after_sync_sees_what_was_acknowledged_before() {
     let ensemble = Ensemble::start(3);
     let mut writer = Client::connect(ensemble.nodes[ensemble.leader()].address).unwrap();
     writer.create("/x", b"", 0).unwrap();
-    let mut readers: Vec<_> = ensemble.nodes.iter().map(|node| Client::connect(node.address).unwrap()).collect();
+    let mut readers: Vec<_> =
+        ensemble.nodes.iter().map(|node| Client::connect(node.address).unwrap()).collect();
     for number in 0..100 {
         let value = format!("{number}").into_bytes();
         let stat = writer.set("/x", &value, -1).unwrap();

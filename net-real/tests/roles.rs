@@ -6,10 +6,10 @@ use std::fs;
 use std::io::Read;
 use std::process::{Command, Output, Stdio};
 
+use rustix::process::Signal;
 use support::client::{Client, Failure, Ticket};
 use support::ensemble::Ensemble;
 use support::eventually;
-use rustix::process::Signal;
 use vivarium_core::api::{Blob, Op};
 
 /// Runs a server that is expected to end by itself.
@@ -58,7 +58,11 @@ fn sigterm_ends_every_role_cleanly_and_the_others_go_on() {
         ensemble.nodes[leader].signal(Signal::TERM);
         let next = ensemble.leader_but(&[leader]);
         assert_ne!(next, leader);
-        assert_eq!(ensemble.nodes[leader].wait().code(), Some(0), "a leader that was asked to end has not failed");
+        assert_eq!(
+            ensemble.nodes[leader].wait().code(),
+            Some(0),
+            "a leader that was asked to end has not failed"
+        );
         let ticket = client.ticket.clone();
         drop(client);
         let address = ensemble.nodes[next].address;
@@ -94,7 +98,9 @@ fn a_frozen_leader_is_replaced_and_comes_back_as_a_follower() {
     ensemble.nodes[old].signal(Signal::CONT);
     match through_old.receive(xid, &stale) {
         Err(Failure::Lost(_)) => {}
-        Ok(reply) => assert!(reply.result.is_err(), "a write on version 0 was acknowledged after another one"),
+        Ok(reply) => {
+            assert!(reply.result.is_err(), "a write on version 0 was acknowledged after another one")
+        }
         Err(failure) => panic!("{failure}"),
     }
     eventually("the old leader follows", || (ensemble.nodes[old].mode()? == "follower").then_some(()));

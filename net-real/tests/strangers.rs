@@ -10,10 +10,10 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::client::{Client, creation};
 use support::ensemble::Ensemble;
 use support::eventually;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use vivarium_core::api::{Blob, ConnectRequest, MultiOp, MultiResult, Op, Request, Response};
 use vivarium_core::ids::SessionId;
 use vivarium_core::jute;
@@ -61,7 +61,9 @@ impl Witness {
     /// Waits until the client has done twenty more rounds.
     fn gets_on(&self) {
         let goal = self.rounds.load(Ordering::Relaxed) + 20;
-        eventually("the well-behaved client gets on", || (self.rounds.load(Ordering::Relaxed) >= goal).then_some(()));
+        eventually("the well-behaved client gets on", || {
+            (self.rounds.load(Ordering::Relaxed) >= goal).then_some(())
+        });
     }
 }
 
@@ -307,7 +309,10 @@ fn a_client_that_never_reads() {
             stream.set_nonblocking(true).unwrap();
             let mut request = Vec::new();
             for xid in 0..5_000 {
-                jute::encode_request(&Request { xid, op: Op::GetData { path: "/large".into(), watch: true } }, &mut request);
+                jute::encode_request(
+                    &Request { xid, op: Op::GetData { path: "/large".into(), watch: true } },
+                    &mut request,
+                );
             }
             // 4.5 GB of answers, if the server made them all. It may stop reading at any point.
             let _ = stream.write(&request);
@@ -368,7 +373,8 @@ fn paths_that_are_none_are_refused_and_the_connection_stays() {
 /// What a server's process holds in memory.
 fn resident_bytes(ensemble: &Ensemble) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", ensemble.nodes[0].process_id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells a process's memory");
+    let line =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells a process's memory");
     let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
     kilobytes * 1024
 }

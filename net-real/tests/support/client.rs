@@ -10,8 +10,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use vivarium_core::api::{
-    Acl, Blob, ConnectRequest, ConnectResponse, Create, Data, MultiOp, MultiResult, Op, Reply, Request, Response,
-    Stat, WatchedEvent,
+    Acl, Blob, ConnectRequest, ConnectResponse, Create, Data, MultiOp, MultiResult, Op, Reply, Request,
+    Response, Stat, WatchedEvent,
 };
 use vivarium_core::error::ErrorCode;
 use vivarium_core::ids::SessionId;

@@ -113,7 +113,10 @@ impl Node {
         fs::create_dir_all(&data).expect("the folder of the test is writable");
         fs::write(data.join("myid"), format!("{id}\n")).expect("the folder of the test is writable");
         let config = home.join("zoo.cfg");
-        let text = format!("dataDir={}\nclientPort={client_port}\nclientPortAddress=127.0.0.1\n{common}", data.display());
+        let text = format!(
+            "dataDir={}\nclientPort={client_port}\nclientPortAddress=127.0.0.1\n{common}",
+            data.display()
+        );
         fs::write(&config, text).expect("the folder of the test is writable");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, client_port));
         Node { id, address, data, config, log: home.join("log"), process: None }
@@ -197,7 +200,11 @@ impl Node {
     }
 
     fn log_file(&self) -> File {
-        OpenOptions::new().create(true).append(true).open(&self.log).expect("the folder of the test is writable")
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .expect("the folder of the test is writable")
     }
 }
 
