@@ -357,7 +357,17 @@ impl Replica {
 
     /// The operator wants this leader to end: ask a follower that has everything to stand.
     pub(super) fn hand_over_if_ready(&mut self, now: Now, out: &mut Outputs) {
-        if self.retirement != Retirement::Wanted {
+        match self.retirement {
+            Retirement::No | Retirement::Done => return,
+            Retirement::Wanted | Retirement::HandedOver => {
+                if self.voters.count() - self.gone.len() < self.voters.majority() {
+                    // So many others have ended that nobody can take over: there is nothing to wait for.
+                    self.retired(out);
+                    return;
+                }
+            }
+        }
+        if self.retirement == Retirement::HandedOver {
             return;
         }
         let Role::Leading(leading) = &self.role else {

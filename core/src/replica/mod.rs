@@ -60,6 +60,8 @@ pub struct Replica {
     committed: Zxid,
     role: Role,
     retirement: Retirement,
+    /// Peers whose connection broke and that have not been heard since.
+    gone: Vec<PeerId>,
     /// Barriers that a quorum has confirmed: the stream, what they cover, and their number.
     passed: Vec<(u64, Zxid, u64)>,
     /// The state's digest at some executed zxid, for followers to compare.
@@ -152,6 +154,7 @@ impl Replica {
             committed: base,
             role: Role::Looking(Looking::started()),
             retirement: Retirement::No,
+            gone: Vec::new(),
             passed: Vec::new(),
             checkpoint: None,
             installed: None,
@@ -163,6 +166,7 @@ impl Replica {
         if from == self.id || !self.voters.contains(from) {
             return;
         }
+        self.gone.retain(|peer| *peer != from);
         match message {
             PeerMessage::PreVote { epoch, last } => self.on_pre_vote(now, from, epoch, last, out),
             PeerMessage::PreVoteReply { epoch, granted, promised } => {
@@ -215,6 +219,9 @@ impl Replica {
 
     /// The transport to a peer broke.
     pub fn peer_gone(&mut self, now: Now, peer: PeerId, out: &mut Outputs) {
+        if self.voters.contains(peer) && peer != self.id && !self.gone.contains(&peer) {
+            self.gone.push(peer);
+        }
         match &self.role {
             Role::Following(following) if following.leader == peer => {
                 self.look(now, LookingReason::LeaderGone, out);
