@@ -62,8 +62,10 @@ pub(super) struct Follower {
     /// Its commands: of which stay, and how many have arrived.
     pub(super) stream: u64,
     pub(super) forwarded: u64,
-    /// Stays that are over, one for each time this follower lost sight of this leader.
-    pub(super) past_streams: Vec<u64>,
+    /// Other stays, one for each time this follower lost sight of this leader, and how many of their commands have
+    /// arrived. A late message of a stay that is over may displace the present one for a moment; when that comes back,
+    /// its commands must not be counted anew.
+    pub(super) other_streams: Vec<(u64, u64)>,
 }
 
 /// How a follower is being given the log.
@@ -111,7 +113,7 @@ impl Replica {
             fed_since_promise: false,
             stream: 0,
             forwarded: 0,
-            past_streams: Vec::new(),
+            other_streams: Vec::new(),
         };
         self.role = Role::Leading(Box::new(Leading {
             epoch,

@@ -119,14 +119,14 @@ impl Replica {
         }
         let Some(follower) = leading.followers.get_mut(&from) else { return };
         follower.heard = now.mono;
-        if follower.past_streams.contains(&stream) {
-            // A late copy from an earlier stay: believing it would count the present stay's commands anew.
-            return;
-        }
         if follower.stream != stream {
-            // A new stay of this follower: its commands are counted anew.
-            follower.past_streams.push(std::mem::replace(&mut follower.stream, stream));
-            follower.forwarded = 0;
+            // A new stay of this follower, whose commands are counted anew; or one that is known: a late copy, or the
+            // present one, which a late copy had displaced. Either way its count goes on where it was.
+            let known = follower.other_streams.iter().position(|(other, _)| *other == stream);
+            let forwarded = known.map_or(0, |place| follower.other_streams.swap_remove(place).1);
+            follower.other_streams.push((follower.stream, follower.forwarded));
+            follower.stream = stream;
+            follower.forwarded = forwarded;
             if let Feed::Streaming { sent, .. } = &follower.feed
                 && last <= *sent
                 && follower.fed_since_promise
@@ -288,8 +288,10 @@ impl Replica {
             }
             // Progress: the bound on synchronization is on standing still.
             self.timers.set(Timer::Sync, now.mono + self.limits.sync);
+            // Only progress is reported at once. Two reports without it make the leader send again all that is in
+            // flight: were copies reported too, the two would keep each other busy with ever more of them.
+            incoming.report(from, epoch, out);
         }
-        incoming.report(from, epoch, out);
         self.finish_install(now, out);
     }
 

@@ -91,6 +91,7 @@ impl Checkers {
             }
             Note::Established { epoch, .. } => {
                 self.liveness.established(at, node, *epoch);
+                self.history.established(*epoch);
                 self.history.leads(peer, state.life, *epoch)
             }
             Note::Applied { zxid, digest } => {

@@ -16,6 +16,7 @@ pub struct History {
     records: Vec<Record>,
     proposed: BTreeMap<Zxid, SharedEntry>,
     leaders: BTreeMap<Epoch, (PeerId, u32)>,
+    established: Epoch,
 }
 
 /// An entry that was executed.
@@ -29,6 +30,8 @@ pub struct Record {
     pub outcome: Outcome,
     /// Whether a client has been told.
     pub answered: bool,
+    /// The newest epoch that was established when the first node executed it: it was committed no later.
+    committed_in: Epoch,
 }
 
 /// Where a node is in the history: how many records it has executed, or holds in the snapshot it started from.
@@ -74,10 +77,15 @@ impl History {
         )
     }
 
-    /// A node elected to lead must hold all that was committed in earlier epochs. It may be late to learn that it was
+    /// A leader is established.
+    pub fn established(&mut self, epoch: Epoch) {
+        self.established = self.established.max(epoch);
+    }
+
+    /// A node elected to lead must hold all that earlier leaders have committed. It may be late to learn that it was
     /// elected: what later leaders have committed it need not hold, and can never contradict.
     pub fn elected(&self, node: PeerId, epoch: Epoch, log: &Shadow) -> Result<(), Box<Violation>> {
-        let earlier = self.records.partition_point(|record| record.entry.zxid.epoch() < epoch);
+        let earlier = self.records.partition_point(|record| record.committed_in < epoch);
         let Some(last) = self.records[..earlier].last().map(|record| record.entry.zxid) else {
             return Ok(());
         };
@@ -186,7 +194,7 @@ impl History {
                 format!("at least {}", nodes / 2 + 1),
             );
         }
-        self.records.push(Record { entry, digest, outcome, answered: false });
+        self.records.push(Record { entry, digest, outcome, answered: false, committed_in: self.established });
         Ok(())
     }
 
