@@ -55,8 +55,9 @@ impl Network {
         }
     }
 
-    /// Ends all partitions and all bad luck.
+    /// Ends all partitions and all bad luck: from now on links are what TCP makes of them.
     pub fn heal(&mut self) {
+        self.odds.ordered = true;
         self.cuts = [0; 64];
         self.cut_until = [0; 64];
         self.odds.loss_permille = 0;

@@ -147,6 +147,11 @@ impl Replica {
         let waiting = std::mem::take(&mut leading.waiting);
         self.append(now, epoch.opening(), origin, Body::Opening, out);
         self.beat(now, out);
+        if !self.leads() {
+            // This process stood still, and with the heartbeat it found that it has lost its quorum. Those who wait
+            // are told so when their connections are closed.
+            return;
+        }
         for (origin, body) in waiting {
             self.propose_or_wait(now, origin, body, out);
         }

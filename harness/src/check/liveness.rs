@@ -29,6 +29,8 @@ struct Node {
     /// When it last was established as leader, and in which epoch.
     established: Time,
     epoch: Epoch,
+    /// When it last opened an epoch.
+    opened: Option<Time>,
     heard: BTreeMap<SessionId, Time>,
 }
 
@@ -44,6 +46,11 @@ impl Liveness {
     pub(super) fn established(&mut self, at: Time, node: NodeIndex, epoch: Epoch) {
         self.nodes[node].established = at;
         self.nodes[node].epoch = epoch;
+    }
+
+    /// A leader opens an epoch.
+    pub(super) fn opened(&mut self, at: Time, node: NodeIndex) {
+        self.nodes[node].opened = Some(at);
     }
 
     /// A server has told a connection its session.
@@ -84,6 +91,10 @@ impl Liveness {
             return Ok(());
         }
         let state = &self.nodes[node];
+        if state.opened == Some(at) {
+            // It was decided while the epoch was being opened, at a time that is not known here, and had to wait.
+            return Ok(());
+        }
         let heard = state.heard.get(&session).copied().unwrap_or(0).max(state.established);
         let timeout = known.timeout_ms as Time * MS;
         let least = timeout - timeout * DRIFT_PERMILLE / 1000 - MS;

@@ -68,8 +68,12 @@ impl Checkers {
         match output {
             Output::Write { write: Write::Append(entry), .. } => {
                 let fresh = self.history.append(peer, state.life, entry)?;
-                if let (true, Body::Command(Command::Expire { session, owner })) = (fresh, &entry.body) {
-                    self.liveness.expiry_proposed(at, node, *session, *owner, &self.model)?;
+                match &entry.body {
+                    Body::Opening if fresh => self.liveness.opened(at, node),
+                    Body::Command(Command::Expire { session, owner }) if fresh => {
+                        self.liveness.expiry_proposed(at, node, *session, *owner, &self.model)?;
+                    }
+                    Body::Opening | Body::Command(_) => {}
                 }
                 Ok(())
             }
