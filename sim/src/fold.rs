@@ -15,7 +15,7 @@ pub struct Fold(u64);
 
 impl Default for Fold {
     fn default() -> Fold {
-        Fold(0x5eed_0f_01d)
+        Fold(0x0005_eed0_f01d)
     }
 }
 

@@ -13,6 +13,10 @@
 //! knows what is right; that is the observers' business, except for progress, which only the world can demand.
 
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::wrong_self_convention,
+    reason = "methods are named for where a message goes: to_server, to_client"
+)]
 
 pub mod client;
 pub mod clock;

@@ -225,7 +225,6 @@ fn draw_limits(draw: &mut Draw) -> Limits {
         append_entries_max: if tiny { draw.between(1, 4) } else { draw.between(1, 100) } as usize,
         counter_max: if draw.one_in(2) { draw.between(10, 200) as u32 } else { u32::MAX - 1_000_000 },
         proposals_max: if tiny { draw.between(2, 20) } else { 1000 } as usize,
-        ..Limits::default()
     }
 }
 

@@ -417,7 +417,7 @@ fn stall(seen: String) -> Box<Violation> {
 }
 
 /// Puts outputs into another order, but keeps it inside a lane and inside a connection.
-fn shuffle(outputs: &mut Vec<Output>, draw: &mut Draw) {
+fn shuffle(outputs: &mut [Output], draw: &mut Draw) {
     #[derive(PartialEq)]
     enum Channel {
         Lane(Lane),

@@ -280,7 +280,6 @@ fn whole_lives_agree_with_the_model() {
         life.crash();
         counts = life.counts;
     }
-    println!("{counts:?}");
     let Counts { crashes, torn, lost, preludes, fallbacks, refused, purged, covered } = counts;
     for count in [crashes, torn, lost, preludes, fallbacks, refused, purged, covered] {
         assert!(count > 20, "something never happened: {counts:?}");
