@@ -11,9 +11,11 @@
 //!
 //! `format`, `seed` and `expect` (`clean`, or `violation PROPERTY`) have to be there. After them come changes to the
 //! schedule that the seed draws: `nodes N`, `chaos-ms N`, `clients N` (the first N of them), `faults I,J,...` (only
-//! these of its faults, counted from 0; `none` for none).
+//! these of its faults, counted from 0; `none` for none), `sabotage KIND` (the world itself does something wrong: a test
+//! of the checkers).
 
 use anyhow::{Context, Result, bail, ensure};
+use vivarium_sim::schedule::Sabotage;
 use vivarium_sim::{MS, Schedule};
 
 /// A trace file, read.
@@ -85,6 +87,16 @@ fn edit(schedule: &mut Schedule, change: &str, value: &str) -> Result<()> {
                 ensure!(*index < all.len(), "the schedule has {} faults", all.len());
             }
             schedule.faults = wanted.into_iter().map(|index| all[index].clone()).collect();
+        }
+        "sabotage" => {
+            schedule.sabotage = Some(match value {
+                "early-sync" => Sabotage::EarlySync,
+                "swapped-replies" => Sabotage::SwappedReplies,
+                "lost-notifications" => Sabotage::LostNotifications,
+                "forged-data" => Sabotage::ForgedData,
+                "mute" => Sabotage::Mute,
+                other => bail!("sabotage `{other}` is not known"),
+            });
         }
         other => bail!("`{other}` is not known"),
     }

@@ -31,11 +31,9 @@ pub enum Kind {
     Packet,
     /// Whom a fault hits.
     Fault,
-    /// Whether a message makes the round trip through its codec.
-    Codec,
 }
 
-const KINDS: usize = 11;
+const KINDS: usize = 10;
 const SUBJECTS: usize = 64;
 const MESSAGE_SUBJECTS: usize = 2048;
 

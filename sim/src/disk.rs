@@ -175,7 +175,7 @@ impl Disk {
             self.begin_sync(lane);
             durable.append(&mut self.end_sync(lane));
         }
-        self.to_bytes();
+        self.become_bytes();
         durable
     }
 
@@ -190,7 +190,7 @@ impl Disk {
             self.append_chunk(write);
             survivors.push(write.clone());
         }
-        self.to_bytes();
+        self.become_bytes();
         if let Some((zxid, parts)) = self.unfinished.take() {
             // Its file is there, without a footer.
             let mut bytes = Vec::new();
@@ -230,7 +230,7 @@ impl Disk {
     }
 
     /// Everything that this run wrote, as bytes.
-    fn to_bytes(&mut self) {
+    fn become_bytes(&mut self) {
         for (number, segment) in &mut self.segments {
             if let Content::Batches { resume, batches } = &segment.content {
                 let (bytes, _) = encode(self.identity, *resume, *number, batches);

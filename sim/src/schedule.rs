@@ -39,6 +39,23 @@ pub struct Schedule {
     pub faults: Vec<Fault>,
     /// More events than this are a livelock.
     pub events_max: u64,
+    /// Something that the world itself does wrong, to see that the checkers notice. Never drawn.
+    pub sabotage: Option<Sabotage>,
+}
+
+/// A broken promise of the world, not of the nodes: whoever checks must notice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sabotage {
+    /// Disks say that they have synced before they have.
+    EarlySync,
+    /// Now and then a reply to a client is held back until after the next one.
+    SwappedReplies,
+    /// Some notifications never reach the client.
+    LostNotifications,
+    /// Replies to getData carry other data.
+    ForgedData,
+    /// What the first node sends never arrives, for all time.
+    Mute,
 }
 
 /// What the network between servers does.
@@ -198,6 +215,7 @@ impl Schedule {
             faults: draw_faults(&mut faults, nodes, &limits, chaos),
             limits,
             events_max: 400_000,
+            sabotage: None,
         }
     }
 }

@@ -255,6 +255,11 @@ impl Client {
         self.set_watches(now, draw, actions);
     }
 
+    /// The request that a reply with this xid answers.
+    pub fn awaited(&self, xid: i32) -> Option<&Op> {
+        self.pending.iter().find(|pending| pending.xid == xid).map(|pending| &pending.op)
+    }
+
     /// A reply came.
     pub fn received(&mut self, reply: &Reply, now: Time, actions: &mut Vec<Action>) {
         self.hear(now);

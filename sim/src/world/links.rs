@@ -2,17 +2,18 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use vivarium_core::api::Reply;
+use vivarium_core::api::{Blob, Reply, Response};
 use vivarium_core::ids::{ConnId, PeerId};
 use vivarium_core::io::Input;
 use vivarium_core::replica::PeerMessage;
 
-use super::{Checked, Run, node_index};
+use super::{Checked, Run, codec, node_index};
 use crate::client::Action;
 use crate::decision::Kind;
 use crate::network::NODES_MAX;
-use crate::observe::{Observation, Observer, Violation};
+use crate::observe::{Observation, Observer};
 use crate::queue::{ClientPacket, Event, ServerPacket};
+use crate::schedule::Sabotage;
 use crate::{ClientIndex, NodeIndex, Time, US};
 
 /// One message in so many makes the round trip through its codec.
@@ -57,7 +58,12 @@ impl<O: Observer> Run<'_, O> {
         assert!(to < self.slots.len() && to != from, "a message from {from} to {to}");
         let subject = (from * NODES_MAX + to) * 32 + message_kind(&message);
         let mut draw = self.decisions.draw(Kind::Message, subject, self.now);
-        let message = if draw.one_in(CODEC_SHARE) { through_codec(message)? } else { message };
+        if self.is_sample() {
+            codec::peer_message(&message)?;
+        }
+        if self.schedule.sabotage == Some(Sabotage::Mute) && from == 0 {
+            return Ok(());
+        }
         let fate = self.network.fate(from, to, self.now, &mut draw);
         if let Some(at) = fate.again {
             self.queue.push(at, Event::Arrive { from, to, message: message.clone() });
@@ -66,6 +72,12 @@ impl<O: Observer> Run<'_, O> {
             self.queue.push(at, Event::Arrive { from, to, message });
         }
         Ok(())
+    }
+
+    /// Whether what happens now makes the round trip through its codec: one in so many. It changes nothing else, so it
+    /// is no decision of the run.
+    fn is_sample(&self) -> bool {
+        self.events.is_multiple_of(CODEC_SHARE)
     }
 
     /// Does what a client wants done.
@@ -88,12 +100,18 @@ impl<O: Observer> Run<'_, O> {
                     self.clients[client].connecting(conn, self.now);
                     self.observer
                         .observe(self.now, &Observation::Connecting { client, conn, node, hello: &hello })?;
+                    if self.is_sample() {
+                        codec::hello(&hello)?;
+                    }
                     self.ask(conn, ClientPacket::Hello(hello), 0);
                 }
                 Action::Send(request) => {
                     let Some(conn) = self.client_conns[client] else { continue };
                     self.observer
                         .observe(self.now, &Observation::Sent { client, conn, request: &request })?;
+                    if self.is_sample() {
+                        codec::request(&request)?;
+                    }
                     self.ask(conn, ClientPacket::Request(request), 0);
                 }
                 Action::Close => {
@@ -142,9 +160,28 @@ impl<O: Observer> Run<'_, O> {
         }
     }
 
-    pub(super) fn send_reply(&mut self, conn: ConnId, reply: Reply) -> Checked {
+    pub(super) fn send_reply(&mut self, conn: ConnId, mut reply: Reply) {
+        match self.schedule.sabotage {
+            Some(Sabotage::SwappedReplies) => {
+                let held = self.held.take();
+                if held.is_none() && self.events.is_multiple_of(16) {
+                    self.held = Some((conn, reply));
+                    return;
+                }
+                self.reply(conn, ServerPacket::Reply(reply));
+                if let Some((conn, reply)) = held {
+                    self.reply(conn, ServerPacket::Reply(reply));
+                }
+                return;
+            }
+            Some(Sabotage::ForgedData) => {
+                if let Ok(Response::Data(data, _)) = &mut reply.result {
+                    *data = Some(Blob::new(b"forged"));
+                }
+            }
+            Some(Sabotage::EarlySync | Sabotage::LostNotifications | Sabotage::Mute) | None => {}
+        }
         self.reply(conn, ServerPacket::Reply(reply));
-        Ok(())
     }
 
     fn packet_latency(&mut self, conn: ConnId) -> Time {
@@ -166,7 +203,7 @@ impl<O: Observer> Run<'_, O> {
         }
     }
 
-    pub(super) fn to_server(&mut self, conn: ConnId, packet: ClientPacket) -> Checked {
+    pub(super) fn arrive_at_server(&mut self, conn: ConnId, packet: ClientPacket) -> Checked {
         let state = &mut self.conns[place(conn)];
         let slot = &self.slots[state.node];
         let node = state.node;
@@ -194,7 +231,7 @@ impl<O: Observer> Run<'_, O> {
         }
     }
 
-    pub(super) fn to_client(&mut self, conn: ConnId, packet: ServerPacket) -> Checked {
+    pub(super) fn arrive_at_client(&mut self, conn: ConnId, packet: ServerPacket) -> Checked {
         let state = &self.conns[place(conn)];
         let client = state.client;
         if !state.client_open || !self.clients[client].listens_to(conn) {
@@ -202,15 +239,26 @@ impl<O: Observer> Run<'_, O> {
         }
         match packet {
             ServerPacket::Connected(response) => {
+                if self.is_sample() {
+                    codec::response(&response)?;
+                }
                 self.observe(&Observation::Connected { client, conn, response: &response })?;
                 let mut draw = self.decisions.draw(Kind::Client, client, self.now);
                 self.clients[client].connected(&response, self.now, &mut draw, self.actions);
             }
             ServerPacket::Reply(reply) => {
+                if self.is_sample()
+                    && let Some(op) = self.clients[client].awaited(reply.xid)
+                {
+                    codec::reply(&reply, op)?;
+                }
                 self.observe(&Observation::Received { client, conn, reply: &reply })?;
                 self.clients[client].received(&reply, self.now, self.actions);
             }
             ServerPacket::Event(event) => {
+                if self.is_sample() {
+                    codec::event(&event)?;
+                }
                 self.observe(&Observation::Notified { client, conn, event: &event })?;
                 self.clients[client].notified(&event, self.now);
             }
@@ -246,19 +294,4 @@ fn message_kind(message: &PeerMessage) -> usize {
         PeerMessage::Heard { .. } => 16,
         PeerMessage::HandOver { .. } => 17,
     }
-}
-
-fn through_codec(message: PeerMessage) -> Result<PeerMessage, Box<Violation>> {
-    let broken = |seen: String| {
-        Box::new(Violation {
-            property: "codec",
-            meaning: "a message is the same after encoding and decoding",
-            seen,
-            expected: format!("{message:?}"),
-        })
-    };
-    let bytes = postcard::to_stdvec(&message).map_err(|error| broken(format!("encoding: {error}")))?;
-    let decoded: PeerMessage =
-        postcard::from_bytes(&bytes).map_err(|error| broken(format!("decoding: {error}")))?;
-    if decoded == message { Ok(decoded) } else { Err(broken(format!("{decoded:?}"))) }
 }

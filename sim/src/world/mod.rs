@@ -5,6 +5,7 @@
 //! wakes come late, syncs are told late. A run has two halves: first everything breaks; then all faults end, and the
 //! world demands that everybody is served again within bounds.
 
+mod codec;
 mod converge;
 mod faults;
 mod links;
@@ -12,6 +13,7 @@ pub use links::address;
 mod slot;
 
 use vivarium_core::Node;
+use vivarium_core::api::Reply;
 use vivarium_core::ids::{ConnId, PeerId};
 use vivarium_core::io::{Input, Lane, Output, Outputs};
 
@@ -21,7 +23,7 @@ use crate::fold::Fold;
 use crate::network::Network;
 use crate::observe::{Observation, Observer, Violation};
 use crate::queue::{Event, Mend, Queue, ServerPacket};
-use crate::schedule::{NetworkOdds, Schedule};
+use crate::schedule::{NetworkOdds, Sabotage, Schedule};
 use crate::{ClientIndex, NodeIndex, Time};
 use slot::Slot;
 
@@ -76,6 +78,8 @@ struct Run<'w, O: Observer> {
     client_wakes: Vec<Time>,
     client_conns: Vec<Option<ConnId>>,
     conns: Vec<links::Conn>,
+    /// A reply that sabotage holds back.
+    held: Option<(ConnId, Reply)>,
     healing: Option<converge::Healing>,
     done: bool,
     fold: Fold,
@@ -119,12 +123,13 @@ impl World {
             client_conns: vec![None; clients.len()],
             clients,
             conns: Vec::new(),
+            held: None,
             healing: None,
             done: false,
             fold: Fold::default(),
             events: 0,
         };
-        let verdict = match run.to_the_end() {
+        let verdict = match run.run_out() {
             Ok(()) => Verdict::Clean,
             Err(violation) => Verdict::Broken(violation),
         };
@@ -139,7 +144,7 @@ impl Default for World {
 }
 
 impl<O: Observer> Run<'_, O> {
-    fn to_the_end(&mut self) -> Checked {
+    fn run_out(&mut self) -> Checked {
         self.begin()?;
         while !self.done {
             let Some((at, who)) = self.next() else {
@@ -209,8 +214,8 @@ impl<O: Observer> Run<'_, O> {
                     }
                     self.tell(node, Input::Synced { lane, upto })
                 }
-                Event::ToServer { conn, packet } => self.to_server(conn, packet),
-                Event::ToClient { conn, packet } => self.to_client(conn, packet),
+                Event::ToServer { conn, packet } => self.arrive_at_server(conn, packet),
+                Event::ToClient { conn, packet } => self.arrive_at_client(conn, packet),
                 Event::Fault { index } => self.fault(index),
                 Event::Mend { what } => {
                     self.mend(what);
@@ -311,8 +316,14 @@ impl<O: Observer> Run<'_, O> {
                 self.sync(node, lane);
             }
             Output::Connected { conn, response } => self.reply(conn, ServerPacket::Connected(response)),
-            Output::Reply { conn, reply } => return self.send_reply(conn, reply),
-            Output::Event { conn, event } => self.reply(conn, ServerPacket::Event(event)),
+            Output::Reply { conn, reply } => self.send_reply(conn, reply),
+            Output::Event { conn, event } => {
+                let lost = self.schedule.sabotage == Some(Sabotage::LostNotifications)
+                    && self.events.is_multiple_of(4);
+                if !lost {
+                    self.reply(conn, ServerPacket::Event(event));
+                }
+            }
             Output::Close { conn, why: _ } => self.close(conn),
             Output::Note(note) => self.slots[node].note(&note),
             Output::Retired => return self.retired(node),
@@ -340,6 +351,9 @@ impl<O: Observer> Run<'_, O> {
         }
         let life = slot.life;
         self.queue.push(self.now + takes, Event::Durable { node, life, lane, upto });
+        if self.schedule.sabotage == Some(Sabotage::EarlySync) {
+            self.queue.push(self.now, Event::Synced { node, life, lane, upto });
+        }
     }
 
     fn durable(
