@@ -68,6 +68,11 @@ impl Ballot {
         Ballot(vec![peer])
     }
 
+    /// Whether a voter has said yes.
+    pub fn has(&self, peer: PeerId) -> bool {
+        self.0.contains(&peer)
+    }
+
     /// Counts a yes; a second one of the same voter changes nothing.
     pub fn add(&mut self, peer: PeerId) {
         if !self.0.contains(&peer) {

@@ -1,8 +1,8 @@
 //! Who leads: pre-vote, and the promise of a new epoch.
 //!
 //! Safety rests on three rules, each in one place below: an epoch is promised once, to one candidate, durably
-//! (`promise`); only to a log at least as new as the promiser's (`on_new_epoch`); and nobody follows an epoch older than
-//! its promise (`follower.rs`, `is_current`). The pre-vote is for liveness only: it keeps a node that was away, or hears
+//! (`promise`), by the candidate first of all (`stand`); only to a log at least as new as the promiser's
+//! (`on_new_epoch`); and nobody follows an epoch older than its promise (`follower.rs`, `is_current`). The pre-vote is for liveness only: it keeps a node that was away, or hears
 //! the leader badly, from forcing an election on the others.
 
 use crate::ids::{Epoch, PeerId, Zxid};
@@ -44,6 +44,10 @@ impl Replica {
     pub(super) fn on_election_timeout(&mut self, now: Now, out: &mut Outputs) {
         let tries = match &self.role {
             Role::Looking(looking) => looking.tries,
+            Role::Candidate(candidate) if !candidate.promises.has(self.id) => {
+                // The disk is slow: another candidacy would only make it slower.
+                return self.set_election_timer(now, candidate.tries);
+            }
             Role::Candidate(candidate) => candidate.tries,
             Role::Following(_) | Role::Leading(_) => return,
         };
@@ -142,7 +146,12 @@ impl Replica {
         }
     }
 
-    /// A quorum would follow: promise the epoch to itself, and ask the others to.
+    /// A quorum would follow: promise the epoch to itself, and, once that is durable, ask the others to.
+    ///
+    /// Asking sooner would be a disaster: (1) this node asks for epoch 6, with a log up to 21; (2) another promises it;
+    /// (3) this node's power fails before its disk has either the promise or entry 21; (4) it starts again, has never
+    /// heard of epoch 6, and asks for it with a log up to 19; (5) the other has promised 6 to this very node, and says
+    /// so again. It leads without entry 21, or leads epoch 6 a second time and gives its zxids to other entries.
     pub(super) fn stand(&mut self, now: Now, epoch: Epoch, out: &mut Outputs) {
         let tries = match &self.role {
             Role::Looking(looking) => looking.tries,
@@ -154,9 +163,6 @@ impl Replica {
         self.role =
             Role::Candidate(Candidate { epoch, promises: Ballot::default(), lasts: Vec::new(), tries });
         self.promise(epoch, self.id, out);
-        for peer in self.others().iter() {
-            out.send(*peer, PeerMessage::NewEpoch { epoch, last });
-        }
         self.set_election_timer(now, tries);
     }
 
@@ -239,12 +245,19 @@ impl Replica {
             Role::Candidate(standing) if standing.epoch == epoch => {
                 assert!(last <= self.log.last(), "{from:?} promised {epoch:?} with the newer log {last:?}");
                 standing.promises.add(from);
+                let tries = standing.tries;
                 if from != self.id {
                     standing.lasts.push((from, last));
                 }
                 if self.voters.won(&standing.promises) {
                     let lasts = std::mem::take(&mut standing.lasts);
                     self.lead(now, epoch, &lasts, out);
+                } else if from == self.id {
+                    // What this log ends with was written before the promise, so it is durable as well.
+                    for peer in self.others().iter() {
+                        out.send(*peer, PeerMessage::NewEpoch { epoch, last });
+                    }
+                    self.set_election_timer(now, tries);
                 }
             }
             Role::Leading(_) => self.on_roll_promise(now, from, epoch, out),

@@ -181,16 +181,13 @@ impl Replica {
         self.journal.hold(self.id, Vow::Ack { epoch: zxid.epoch(), upto: zxid });
     }
 
-    /// Asks for promises of a new epoch without leaving the lead, because the counter is about to wrap.
+    /// Asks for promises of a new epoch without leaving the lead, because the counter is about to wrap. As in an
+    /// election, this node's own promise has to be durable before the others are asked.
     fn roll(&mut self, out: &mut Outputs) {
         let epoch = self.promised.max(self.epoch_seen).next();
         out.note(Note::Rolling { epoch });
         self.leading_mut().rolling = Some(Rolling { epoch, promises: Ballot::default() });
         self.promise(epoch, self.id, out);
-        let last = self.log.last();
-        for peer in self.others().iter() {
-            out.send(*peer, PeerMessage::NewEpoch { epoch, last });
-        }
     }
 
     pub(super) fn on_roll_promise(&mut self, now: Now, from: PeerId, epoch: Epoch, out: &mut Outputs) {
@@ -207,6 +204,9 @@ impl Replica {
         if from == id {
             // `promise` dropped what was held of the old epoch; by now all of it is durable.
             leading.acked = leading.acked.max(last);
+            for peer in leading.followers.keys() {
+                out.send(*peer, PeerMessage::NewEpoch { epoch, last });
+            }
         }
         let Role::Leading(leading) = &self.role else { unreachable!("still leading") };
         if leading.rolling.as_ref().is_some_and(|rolling| self.voters.won(&rolling.promises)) {
@@ -339,7 +339,9 @@ impl Replica {
                     checkpoint,
                 },
             );
-            if let Some(rolling) = &leading.rolling {
+            if let Some(rolling) = &leading.rolling
+                && rolling.promises.has(self.id)
+            {
                 out.send(*peer, PeerMessage::NewEpoch { epoch: rolling.epoch, last });
             }
         }

@@ -4,7 +4,7 @@
 //! follower saying where that leaves it, and the decision again: each turn cuts below an entry that the leader does not
 //! have, so it ends, with DIFF where the histories meet in memory and with SNAP where they do not.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::ids::{Epoch, PeerId, WriteSeq, Zxid};
@@ -46,6 +46,8 @@ pub(super) struct Outgoing {
 pub(super) struct Incoming {
     zxid: Zxid,
     chunks: Vec<Arc<[u8]>>,
+    /// Pieces that came before their turn, and whether each is the last.
+    ahead: BTreeMap<u32, (Arc<[u8]>, bool)>,
     /// The write of the last piece, once it has come.
     complete: Option<WriteSeq>,
     /// Heartbeats since a piece came.
@@ -86,7 +88,7 @@ impl Outgoing {
 
 impl Incoming {
     fn new(zxid: Zxid) -> Incoming {
-        Incoming { zxid, chunks: Vec::new(), complete: None, idle_heartbeats: 0 }
+        Incoming { zxid, chunks: Vec::new(), ahead: BTreeMap::new(), complete: None, idle_heartbeats: 0 }
     }
 
     /// Told of each heartbeat: whether nothing has come for so many of them that nothing more will.
@@ -278,14 +280,22 @@ impl Replica {
         if incoming.zxid != chunk.zxid {
             return;
         }
-        if chunk.index as usize == incoming.chunks.len() && incoming.complete.is_none() {
-            let Chunk { zxid, index, bytes, last } = chunk;
+        let Chunk { zxid, index, bytes, last } = chunk;
+        let next = incoming.chunks.len() as u32;
+        let window = next..next.saturating_add(self.limits.snapshot_chunks_in_flight_max as u32);
+        if incoming.complete.is_none() && window.contains(&index) {
+            incoming.ahead.insert(index, (bytes, last));
+        }
+        while incoming.complete.is_none()
+            && let Some((bytes, last)) = incoming.ahead.remove(&(incoming.chunks.len() as u32))
+        {
+            let index = incoming.chunks.len() as u32;
             incoming.chunks.push(bytes.clone());
             incoming.idle_heartbeats = 0;
             let seq = self.journal.write(Write::Chunk { zxid, index, bytes, last }, out);
-            if last {
-                incoming.complete = Some(seq);
-            }
+            incoming.complete = last.then_some(seq);
+        }
+        if incoming.chunks.len() as u32 > next {
             // Progress: the bound on synchronization is on standing still.
             self.timers.set(Timer::Sync, now.mono + self.limits.sync);
             // Only progress is reported at once. Two reports without it make the leader send again all that is in

@@ -187,7 +187,7 @@ impl Model {
     }
 
     fn create(&mut self, who: &Who, create: &Create, changes: &mut Vec<Change>) -> Answer<(String, Stat)> {
-        if ![0, 1, 2, 3].contains(&create.flags) {
+        if ![0, 1, 2, 3, 4].contains(&create.flags) {
             return Err(ErrorCode::BadArguments);
         }
         if !create.path.contains('/') || create.path.contains('\0') {
