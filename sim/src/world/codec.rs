@@ -43,7 +43,10 @@ pub(super) fn request(request: &Request) -> Checked {
     }
     let mut packet = Vec::new();
     jute::encode_request(request, &mut packet);
-    same(request, body(&packet).and_then(|body| jute::decode_request(body).map_err(|error| error.to_string())))
+    same(
+        request,
+        body(&packet).and_then(|body| jute::decode_request(body).map_err(|error| error.to_string())),
+    )
 }
 
 /// Its answer.
