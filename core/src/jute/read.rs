@@ -87,12 +87,16 @@ impl<'a> Reader<'a> {
     }
 
     /// An ACL list. A null scheme reads as the empty one, which no scheme has: it is an invalid ACL, where a null id is
-    /// an undecodable request (section 8.3).
+    /// an undecodable request (section 8.3). Except with the scheme `auth`, whose id nobody looks at: kazoo writes the
+    /// empty id of its `CREATOR_ALL_ACL` as null.
     pub(super) fn acl(&mut self) -> Result<Option<Vec<Acl>>, DecodeError> {
         self.vector(12, |reader| {
             let perms = reader.i32()?;
             let scheme = reader.string()?.unwrap_or_default();
-            let id = reader.some_string("ACL id")?;
+            let id = match reader.string()? {
+                None if scheme != "auth" => return Err(DecodeError::Null("ACL id")),
+                id => id.unwrap_or_default(),
+            };
             Ok(Acl { perms, id: Id { scheme, id } })
         })
     }

@@ -376,6 +376,16 @@ fn a_null_scheme_is_an_acl_that_cannot_be_and_a_null_id_is_malformed() {
     );
 }
 
+/// As kazoo sends `CREATOR_ALL_ACL`.
+#[test]
+fn a_null_id_with_the_scheme_auth_is_the_empty_one() {
+    let acl = vec![Acl { perms: 31, id: Id { scheme: "auth".into(), id: String::new() } }];
+    check_op(
+        "00000001 00000007 00000002 2f61 00000001 0000001f 00000004 61757468 ffffffff 00000000",
+        Op::SetAcl { path: "/a".into(), acl: Some(acl), version: 0 },
+    );
+}
+
 #[test]
 fn lengths_below_minus_one_are_malformed() {
     check_op("00000001 00000004 fffffffe 00", Op::Malformed { write: false });
