@@ -143,7 +143,8 @@ async fn increment_under_lock(client: &Client) -> Result<(), Error> {
         return Ok(());
     }
     // It may have been done, and the version tells: the holder is alone, so only its own first try can have raised it.
-    let again = persistently(|| lock.client().set_data("/counter", next.as_bytes(), Some(stat.version))).await;
+    let again =
+        persistently(|| lock.client().set_data("/counter", next.as_bytes(), Some(stat.version))).await;
     assert!(matches!(again, Ok(_) | Err(Error::BadVersion)), "{again:?}");
     persistently(|| lock.client().sync("/counter")).await.unwrap();
     let (data, now) = persistently(|| lock.client().get_data("/counter")).await.unwrap();
