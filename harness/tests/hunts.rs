@@ -94,9 +94,13 @@ impl Observer for Census {
             },
             Observation::Notified { event, .. } if event.zxid == -1 => "watch renewed too late",
             Observation::Notified { .. } => "watch fired",
-            Observation::Sent { request, .. } if matches!(request.op, Op::SetWatches { .. }) => "watches renewed",
+            Observation::Sent { request, .. } if matches!(request.op, Op::SetWatches { .. }) => {
+                "watches renewed"
+            }
             Observation::Booted { recovery, .. } if recovery.torn.is_some() => "torn log",
-            Observation::Booted { recovery, .. } if !recovery.prelude.is_empty() => "snapshot ahead of the log",
+            Observation::Booted { recovery, .. } if !recovery.prelude.is_empty() => {
+                "snapshot ahead of the log"
+            }
             _ => return Ok(()),
         };
         *self.0.entry(name).or_insert(0) += 1;
@@ -146,6 +150,7 @@ fn the_corners_are_reached() {
 #[test]
 fn the_corpus_holds() {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../traces");
-    let end = vivarium_harness::replay::corpus(std::path::Path::new(directory)).expect("the traces can be read");
+    let end =
+        vivarium_harness::replay::corpus(std::path::Path::new(directory)).expect("the traces can be read");
     assert_eq!(end.code(), 0);
 }

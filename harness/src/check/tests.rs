@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use vivarium_core::api::{
-    Acl, Blob, ConnectRequest, ConnectResponse, Create, EventKind, Op, Reply, Request, Response, Stat, WatchedEvent,
+    Acl, Blob, ConnectRequest, ConnectResponse, Create, EventKind, Op, Reply, Request, Response, Stat,
+    WatchedEvent,
 };
 use vivarium_core::entry::{Body, Command, Entry, SharedEntry, Write as Change};
 use vivarium_core::error::ErrorCode;
@@ -337,15 +338,23 @@ fn a_committed_entry_is_cut() {
 
 #[test]
 fn a_restart_that_forgets_an_entry_or_a_promise() {
-    let all = [entry(0, Body::Opening), entry(1, Body::Command(Command::Expire { session: SESSION, owner: OWNER }))];
-    for (entries, promised, candidate) in
-        [(&all[..1], Epoch(2), Some(PeerId(3))), (&all[..], Epoch(1), None), (&all[..], Epoch(2), Some(PeerId(2)))]
-    {
+    let all = [
+        entry(0, Body::Opening),
+        entry(1, Body::Command(Command::Expire { session: SESSION, owner: OWNER })),
+    ];
+    for (entries, promised, candidate) in [
+        (&all[..1], Epoch(2), Some(PeerId(3))),
+        (&all[..], Epoch(1), None),
+        (&all[..], Epoch(2), Some(PeerId(2))),
+    ] {
         let mut stage = Stage::serving();
         stage.durable(1, &Write::Promise { epoch: Epoch(2), candidate: PeerId(3) });
         stage.see(&Observation::Ended { node: 1 });
         stage.expect_clean();
-        stage.see(&Observation::Booted { node: 1, recovery: &found(Zxid::ZERO, entries, promised, candidate) });
+        stage.see(&Observation::Booted {
+            node: 1,
+            recovery: &found(Zxid::ZERO, entries, promised, candidate),
+        });
         stage.expect("recovery");
     }
 }
