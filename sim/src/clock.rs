@@ -26,8 +26,7 @@ impl Clock {
     /// The first moment at which the monotonic clock shows at least this.
     pub fn when(&self, shown: Instant) -> Time {
         let elapsed = shown.0.saturating_sub(self.offset);
-        let rate = (1_000_000 + self.drift_ppm) as u128;
-        let mut at = (u128::from(elapsed) * 1_000_000 / rate) as u64;
+        let mut at = elapsed.saturating_mul(1_000_000) / self.rate();
         while self.mono(at) < shown.0 {
             at += 1;
         }
@@ -35,8 +34,13 @@ impl Clock {
     }
 
     fn mono(&self, at: Time) -> u64 {
-        let rate = (1_000_000 + self.drift_ppm) as u128;
-        self.offset + (u128::from(at) * rate / 1_000_000) as u64
+        // No overflow within the first four hours of a run.
+        self.offset + at * self.rate() / 1_000_000
+    }
+
+    /// Nanoseconds that the monotonic clock advances in a millisecond.
+    fn rate(&self) -> u64 {
+        1_000_000u64.saturating_add_signed(self.drift_ppm)
     }
 }
 
