@@ -54,7 +54,7 @@ def test_lock(connect, storm, together):
     with storm() as blows:
         clients = [connect() for _ in range(3)]
         done = together(*[lambda client=client: work(client, blows) for client in clients])
-    setup.sync("/")
+    setup.retry(setup.sync, "/")
     assert int(setup.get("/lock-counter")[0]) == sum(done)
 
 
@@ -103,7 +103,7 @@ def test_queue(connect, storm, together):
         queues = [Queue(connect(), "/queue") for _ in range(2)]
         together(*[lambda q=q, n=n: put_many(q, n, blows, put, perhaps) for q, n in zip(queues, "ab")])
     # The storm is over: a get whose answer is lost would lose a value, and that is the recipe's affair.
-    queues[0].client.sync("/")
+    queues[0].client.retry(queues[0].client.sync, "/")
     out = []
     while (value := queues[0].get()) is not None:
         out.append(value)
@@ -140,7 +140,7 @@ def test_locking_queue(connect, storm, together):
         together(produce, lambda: consume(queues[2]), lambda: consume(queues[3]))
     # The recipe leaves an entry behind whose lock it took without hearing so.
     client = connect()
-    client.sync("/")
+    client.retry(client.sync, "/")
     entries = "/locking-queue/entries"
     left = {client.get(f"{entries}/{name}")[0] for name in client.get_children(entries)}
     assert taken, "the consumers got something"
@@ -193,7 +193,7 @@ def test_counter(connect, storm, together):
     with storm() as blows:
         clients = [connect() for _ in range(3)]
         done = together(*[lambda client=client: work(client, blows) for client in clients])
-    clients[0].sync("/")
+    clients[0].retry(clients[0].sync, "/")
     value = clients[0].Counter("/counter").value
     assert sum(done) <= value <= sum(done) + 3 * len(blows)
 
@@ -218,9 +218,9 @@ def test_party(connect, storm):
 
 def test_watches(connect, storm):
     """A watcher never sees a version go back, and sees the last one."""
+    connect().create("/watched", b"0")
     with storm() as blows:
         writer = connect()
-        writer.create("/watched", b"0")
         versions, children = [], []
         watcher = connect()
 
@@ -228,7 +228,7 @@ def test_watches(connect, storm):
         def on_data(_data, stat):
             versions.append(stat.version if stat else -1)
 
-        watcher.ensure_path("/watched-children")
+        watcher.retry(watcher.ensure_path, "/watched-children")
 
         @watcher.ChildrenWatch("/watched-children")
         def on_children(names):
@@ -239,8 +239,8 @@ def test_watches(connect, storm):
             number += 1
             writer.retry(writer.set, "/watched", str(number).encode())
             if number % 20 == 0:
-                writer.ensure_path(f"/watched-children/{number}")
-        writer.sync("/")
+                writer.retry(writer.ensure_path, f"/watched-children/{number}")
+        writer.retry(writer.sync, "/")
         last = writer.retry(writer.get, "/watched")[1].version
         names = set(writer.retry(writer.get_children, "/watched-children"))
         eventually("the last version is seen", lambda: versions and versions[-1] == last)
@@ -281,7 +281,7 @@ def test_transactions(connect, storm, together):
     with storm() as blows:
         clients = [(connect(), name) for name in ("ann", "bob")]
         lists = together(*[lambda c=client, n=name: work(c, n, blows) for client, name in clients])
-    setup.sync("/")
+    setup.retry(setup.sync, "/")
     receipts = {f"/bank/receipts/{name}" for name in setup.get_children("/bank/receipts")}
     acknowledged = set(lists[0] + lists[1])
     assert acknowledged and acknowledged <= receipts
@@ -309,6 +309,7 @@ def test_ephemeral_nodes_outlive_servers_and_not_their_client(ensemble, connect,
             with storm() as blows:
                 while len(blows) < BLOWS_MIN:
                     assert other.retry(other.exists, "/mortal") is not None
+            other.retry(other.sync, "/")
             gone = threading.Event()
             assert other.exists("/mortal", watch=lambda event: gone.set()) is not None
             client.send_signal(signal.SIGKILL)
