@@ -2,8 +2,8 @@
 //!
 //! Safety rests on three rules, each in one place below: an epoch is promised once, to one candidate, durably
 //! (`promise`), by the candidate first of all (`stand`); only to a log at least as new as the promiser's
-//! (`on_new_epoch`); and nobody follows an epoch older than its promise (`follower.rs`, `is_current`). The pre-vote is for liveness only: it keeps a node that was away, or hears
-//! the leader badly, from forcing an election on the others.
+//! (`on_new_epoch`); and nobody follows an epoch older than its promise (`follower.rs`, `is_current`). The pre-vote is
+//! for liveness only: it keeps a node that was away, or hears the leader badly, from forcing an election on the others.
 
 use crate::ids::{Epoch, PeerId, Zxid};
 use crate::io::{LookingReason, Note, Outputs, Write};
