@@ -187,7 +187,10 @@ impl Replica {
         out: &mut Outputs,
     ) {
         self.epoch_seen = self.epoch_seen.max(epoch);
-        let promised_already = epoch == self.promised && self.candidate == Some(from);
+        // A promise is not said again with a newer log: this node has followed the epoch's winner meanwhile, so whoever
+        // still asks has lost.
+        let promised_already =
+            epoch == self.promised && self.candidate == Some(from) && last >= self.log.last();
         if promised_already {
             // The answer was lost, or is still on its way to the disk: say it again once it is there.
             if matches!(self.role, Role::Looking(_) | Role::Following(_)) {
