@@ -8,7 +8,7 @@
 //! 5. Send `Wake` at or after the deadline. Extra wakes do nothing.
 //! 6. After `Halt`, do nothing more.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};

@@ -66,8 +66,7 @@ fn below(folder: &str) -> Vec<Source> {
 #[test]
 fn the_core_and_the_simulator_touch_nothing_ambient() {
     let ambient = [
-        "std::net::Tcp",
-        "std::net::Udp",
+        "std::net",
         "std::fs",
         "std::thread",
         "std::env",

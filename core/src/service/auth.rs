@@ -2,7 +2,7 @@
 //!
 //! What identities allow is the state's business.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 use std::sync::Arc;
 
 use base64::Engine;

@@ -3,8 +3,8 @@
 //! The queue holds every request that is not answered, oldest first. The head is answered first, always; what may
 //! be *submitted* early is decided in `requests`.
 
+use core::net::IpAddr;
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::api::{Id, Reply, Response};

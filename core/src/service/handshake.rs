@@ -4,7 +4,7 @@
 //! back is attached by an entry as well, so that every server agrees from which point on its old connection counts
 //! for nothing. Until then the connection stays in [`Phase::Handshake`], and its requests wait.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};

@@ -22,8 +22,8 @@ mod liveness;
 mod outbox;
 mod requests;
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use crate::api::{ConnectRequest, Request, WatchedEvent};
 use crate::entry::{Ask, Body, Command, Entry, Submission};

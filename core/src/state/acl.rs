@@ -1,9 +1,9 @@
 //! Access control: what an ACL list becomes when it is stored, what it allows, what it shows, and one shared copy of
 //! each distinct list. Who a connection is (auth packets, the superuser's password) is not decided here.
 
+use core::net::IpAddr;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::api::{Acl, Id, perms};

@@ -1,6 +1,6 @@
 //! Messages between servers, and packets between clients and servers.
 
-use std::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr};
 
 use vivarium_core::api::{Blob, Reply, Response};
 use vivarium_core::ids::{ConnId, PeerId};
