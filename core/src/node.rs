@@ -374,7 +374,7 @@ fn note_session(entry: &Entry, outcome: &Outcome, out: &mut Outputs) {
             out.note(Note::SessionAttached { session: *session });
         }
         Body::Opening | Body::Command(_) => {
-            debug_assert!(outcome.result != Err(ErrorCode::AuthFailed), "authentication is not replicated");
+            assert!(outcome.result != Err(ErrorCode::AuthFailed), "authentication is not replicated");
         }
     }
 }
