@@ -28,6 +28,9 @@ impl Default for Teller {
 
 impl Observer for Teller {
     fn observe(&mut self, at: Time, observation: &Observation<'_>) -> Result<(), Box<Violation>> {
+        if matches!(observation, Observation::Stepped { .. }) {
+            return Ok(());
+        }
         let (who, what) = line(observation);
         // A reader that has gone away is no reason to stop the run.
         let _ = writeln!(self.out, "{:>5}.{:06} {who:>4} {what}", at / MS, at % MS);
@@ -56,6 +59,7 @@ fn line(observation: &Observation<'_>) -> (String, String) {
         Observation::Ended { node: n } => (node(n), "END".into()),
         Observation::Input { node: n, input, .. } => (node(n), format!("<- {}", input_line(input))),
         Observation::Output { node: n, output } => (node(n), format!("   -> {}", output_line(output))),
+        Observation::Stepped { node: n, machine } => (node(n), format!("{:?}", machine.status())),
         Observation::Durable { node: n, write } => (node(n), format!("durable {}", write_line(write))),
         Observation::Fault { kind, node: hit } => {
             (hit.as_ref().map(node).unwrap_or_default(), format!("FAULT {kind:?}"))

@@ -23,6 +23,8 @@ pub enum Observation<'a> {
     Input { node: NodeIndex, now: Now, input: &'a Input },
     /// A node's step put this out. All outputs of a step are told, in order, before any is carried out.
     Output { node: NodeIndex, output: &'a Output },
+    /// A step is over, and this is what it made of the node. Told before the step's outputs.
+    Stepped { node: NodeIndex, machine: &'a Node },
     /// A write has reached the disk for good: synced, or found there after a crash.
     Durable { node: NodeIndex, write: &'a Write },
     /// A fault begins. `node` is whom it hits, where it hits one.

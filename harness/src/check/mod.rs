@@ -188,7 +188,7 @@ impl Observer for Checkers {
                 Ok(())
             }
             Observation::Finished { nodes } => last_look::look(nodes, &self.history, &self.model),
-            Observation::Fault { .. } | Observation::Healed => Ok(()),
+            Observation::Stepped { .. } | Observation::Fault { .. } | Observation::Healed => Ok(()),
         }
     }
 }

@@ -267,6 +267,7 @@ impl<O: Observer> Run<'_, O> {
             return Ok(());
         };
         machine.step(now, input, self.out);
+        self.observer.observe(self.now, &Observation::Stepped { node, machine })?;
         slot.plan_wake(node, self.now, self.out.wake, self.schedule.wake_lag, self.decisions);
         if self.out.list.is_empty() {
             return Ok(());
