@@ -7,11 +7,15 @@
 //!   replay   one seed or one trace file again, told event by event
 //!   trace    the trace files of `traces/`: one for each bug that a schedule once found
 //!   tell     a readable line for each event
+//!   cli      the verbs of the command line; what a verb takes stands beside what it does
+//!   end      how a command ends: the exit codes
 //! ```
 
 #![forbid(unsafe_code)]
 
 pub mod check;
+pub mod cli;
+pub mod end;
 pub mod hunt;
 pub mod replay;
 pub mod run;

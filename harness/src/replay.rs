@@ -1,6 +1,6 @@
 //! One schedule again, by seed or by trace file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use vivarium_sim::{Report, Schedule, Verdict};
@@ -9,12 +9,54 @@ use crate::run::{End, Runner, describe};
 use crate::tell::Teller;
 use crate::trace::Trace;
 
+/// Run one schedule again, by seed or from a file
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// A trace file.
+    #[arg(required_unless_present = "seed", conflicts_with = "seed")]
+    file: Option<PathBuf>,
+    /// A seed.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// A line for each event.
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+/// Run all schedule files of a directory
+#[derive(clap::Args, Debug)]
+pub struct CorpusArgs {
+    /// The directory.
+    #[arg(default_value = "traces")]
+    directory: PathBuf,
+}
+
+/// The verb `replay`.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn run(args: &Args) -> Result<End> {
+    match (args.seed, &args.file) {
+        (Some(number), _) => seed(number, args.verbose),
+        (None, Some(path)) => file(path, args.verbose),
+        (None, None) => unreachable!("clap demands a seed or a file"),
+    }
+}
+
+/// The verb `corpus`.
+///
+/// # Errors
+/// When the directory or a file cannot be read.
+pub fn run_corpus(args: &CorpusArgs) -> Result<End> {
+    corpus(&args.directory)
+}
+
 /// Runs the schedule of a seed; `verbose` tells each event.
 ///
 /// # Errors
 /// Never; for symmetry.
 pub fn seed(seed: u64, verbose: bool) -> Result<End> {
-    let report = run(&Schedule::draw(seed), verbose);
+    let report = replay(&Schedule::draw(seed), verbose);
     Ok(match &report.verdict {
         Verdict::Clean => {
             println!("seed {seed}: every property holds; {}", figures(&report));
@@ -35,7 +77,7 @@ pub fn seed(seed: u64, verbose: bool) -> Result<End> {
 pub fn file(path: &Path, verbose: bool) -> Result<End> {
     let text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
     let trace = Trace::parse(&text).with_context(|| format!("{}", path.display()))?;
-    let report = run(&trace.schedule, verbose);
+    let report = replay(&trace.schedule, verbose);
     let name = path.display();
     Ok(match (&report.verdict, &trace.expect) {
         (Verdict::Clean, None) => {
@@ -79,7 +121,7 @@ pub fn corpus(directory: &Path) -> Result<End> {
     Ok(worst)
 }
 
-fn run(schedule: &Schedule, verbose: bool) -> Report {
+fn replay(schedule: &Schedule, verbose: bool) -> Report {
     let mut runner = Runner::default();
     if verbose { runner.run(schedule, &mut Teller::new()) } else { runner.run(schedule, &mut ()) }
 }

@@ -1,6 +1,6 @@
 //! One schedule under all checkers. A panic of the core is a broken invariant, and reported as one.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
@@ -8,30 +8,7 @@ use vivarium_sim::{Observer, Report, Schedule, Time, Verdict, Violation, World};
 
 use crate::check::Checkers;
 
-/// How a command ended.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum End {
-    /// Every property held.
-    Clean,
-    /// A property is broken.
-    Broken,
-    /// Not all was run.
-    Undetermined,
-    /// The same seed gave two different runs.
-    NotDeterministic,
-}
-
-impl End {
-    /// The exit code.
-    pub fn code(self) -> u8 {
-        match self {
-            End::Clean => 0,
-            End::Broken => 1,
-            End::Undetermined => 2,
-            End::NotDeterministic => 3,
-        }
-    }
-}
+pub use crate::end::End;
 
 /// A place to run schedules in. One for each thread.
 #[derive(Debug, Default)]
@@ -40,6 +17,8 @@ pub struct Runner {
 }
 
 thread_local! {
+    /// Whether this thread is in the middle of a run, and what its last panic said.
+    static RUNNING: Cell<bool> = const { Cell::new(false) };
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
@@ -49,12 +28,18 @@ impl Runner {
     /// Runs a schedule under all checkers, and under one more observer.
     pub fn run(&mut self, schedule: &Schedule, also: &mut impl Observer) -> Report {
         HOOK.call_once(|| {
-            std::panic::set_hook(Box::new(|info| {
-                PANIC.with(|slot| *slot.borrow_mut() = Some(info.to_string()));
+            let usual = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |info| match RUNNING.get() {
+                true => PANIC.with(|slot| *slot.borrow_mut() = Some(info.to_string())),
+                // The harness's own mistakes are told as anybody's.
+                false => usual(info),
             }));
         });
         let mut watch = Clocked { also, checkers: Checkers::new(), at: 0, observations: 0 };
-        match catch_unwind(AssertUnwindSafe(|| self.world.run(schedule, &mut watch))) {
+        RUNNING.set(true);
+        let result = catch_unwind(AssertUnwindSafe(|| self.world.run(schedule, &mut watch)));
+        RUNNING.set(false);
+        match result {
             Ok(report) => report,
             Err(_) => {
                 let (at, events) = (watch.at, watch.observations);

@@ -12,23 +12,30 @@ use vivarium_sim::{Schedule, Verdict};
 
 use crate::run::{End, Runner, describe};
 
-/// What to hunt.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// How many seeds,
-    pub seeds: u64,
-    /// from which on.
-    pub from: u64,
-    /// Threads; 0 for one per core.
-    pub jobs: usize,
-    /// Whether the last line is a JSON object.
-    pub json: bool,
-    /// Percentage of the seeds that are run twice.
-    pub double_check_percent: u32,
-    /// When to give up.
-    pub budget_seconds: Option<u64>,
-    /// How many failures are enough.
-    pub failures_max: u64,
+/// Run many schedules, each drawn from a seed of its own, and check every property
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// How many seeds.
+    #[arg(long, default_value_t = 1000)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// How many threads; 0 for one per core.
+    #[arg(long, default_value_t = 0)]
+    jobs: usize,
+    /// Print a JSON object as the last line.
+    #[arg(long)]
+    json: bool,
+    /// Percentage of the seeds that are run twice, to see that both runs are the same.
+    #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=100))]
+    double_check: u32,
+    /// Stop after so many seconds; what has not been run by then is undetermined.
+    #[arg(long, value_name = "SECONDS")]
+    budget: Option<u64>,
+    /// Stop at this many failures.
+    #[arg(long, default_value_t = 10)]
+    failures: u64,
 }
 
 /// The last line of `--json`.
@@ -64,7 +71,7 @@ struct Tally {
 ///
 /// # Errors
 /// Only when the output cannot be written.
-pub fn hunt(plan: &Plan) -> Result<End> {
+pub fn run(plan: &Args) -> Result<End> {
     let jobs = match plan.jobs {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         jobs => jobs,
@@ -120,7 +127,7 @@ pub fn hunt(plan: &Plan) -> Result<End> {
     })
 }
 
-fn work(plan: &Plan, tally: &Tally, bar: &ProgressBar) {
+fn work(plan: &Args, tally: &Tally, bar: &ProgressBar) {
     let mut runner = Runner::default();
     loop {
         let index = tally.next.fetch_add(1, Relaxed);
@@ -133,7 +140,7 @@ fn work(plan: &Plan, tally: &Tally, bar: &ProgressBar) {
         let report = runner.run(&schedule, &mut ());
         tally.busy_nanos.fetch_add(begun.elapsed().as_nanos() as u64, Relaxed);
         tally.events.fetch_add(report.events, Relaxed);
-        let again = vivarium_sim::decision::mix(seed) % 100 < u64::from(plan.double_check_percent);
+        let again = vivarium_sim::decision::mix(seed) % 100 < u64::from(plan.double_check);
         if again {
             tally.double_checked.fetch_add(1, Relaxed);
             let second = runner.run(&schedule, &mut ());
@@ -147,7 +154,7 @@ fn work(plan: &Plan, tally: &Tally, bar: &ProgressBar) {
             say(bar, &describe(&format!("seed {seed}"), &command, &report, violation));
             let mut first = tally.first_failing.lock().expect("no thread panics while it holds this");
             *first = Some(first.map_or(seed, |f: u64| f.min(seed)));
-            if tally.failures.fetch_add(1, Relaxed) + 1 >= plan.failures_max {
+            if tally.failures.fetch_add(1, Relaxed) + 1 >= plan.failures.max(1) {
                 tally.stop.store(true, Relaxed);
             }
         }
@@ -156,11 +163,11 @@ fn work(plan: &Plan, tally: &Tally, bar: &ProgressBar) {
 }
 
 /// Shows how far it is, until all is run or the budget ends.
-fn watch(plan: &Plan, tally: &Tally, bar: &ProgressBar, started: Instant) {
+fn watch(plan: &Args, tally: &Tally, bar: &ProgressBar, started: Instant) {
     let mut told = Instant::now();
     loop {
         let done = tally.done.load(Relaxed);
-        let over = plan.budget_seconds.is_some_and(|budget| started.elapsed() >= Duration::from_secs(budget));
+        let over = plan.budget.is_some_and(|budget| started.elapsed() >= Duration::from_secs(budget));
         if over {
             tally.stop.store(true, Relaxed);
         }
