@@ -18,7 +18,7 @@ use super::violation;
 use super::watches::{Renewal, Watches};
 
 /// All connections of all clients.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Clients {
     conns: BTreeMap<ConnId, Conn>,
     /// The highest zxid that any client has been told. Whatever is asked from now on comes after it.
@@ -28,7 +28,7 @@ pub struct Clients {
 }
 
 /// A connection, as its client sees it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Conn {
     hello: ConnectRequest,
     session: Option<SessionId>,
@@ -45,7 +45,7 @@ struct Conn {
 }
 
 /// A request without an answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Pending {
     request: Request,
     /// The highest zxid that any client had been told when it was sent.

@@ -17,14 +17,14 @@ use super::violation;
 const DRIFT_PERMILLE: u64 = 3;
 
 /// Who was heard when.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Liveness {
     nodes: Vec<Node>,
     /// The session of each connection, once the server has said so.
     sessions: BTreeMap<ConnId, SessionId>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Node {
     /// When it last was established as leader, and in which epoch.
     established: Time,

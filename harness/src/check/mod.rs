@@ -24,7 +24,7 @@ use model::Model;
 use order::{History, Position};
 
 /// All checkers, and what they share: the one history, and the model that executes it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Checkers {
     history: History,
     model: Model,
@@ -34,7 +34,7 @@ pub struct Checkers {
 }
 
 /// What is known of a node.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Watched {
     /// Which run of its process this is.
     life: u32,

@@ -11,7 +11,7 @@ use super::model::Outcome;
 use super::violation;
 
 /// The global history: what some node has executed.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct History {
     records: Vec<Record>,
     proposed: BTreeMap<Zxid, SharedEntry>,
@@ -20,7 +20,7 @@ pub struct History {
 }
 
 /// An entry that was executed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Record {
     /// The entry.
     pub entry: SharedEntry,

@@ -11,7 +11,7 @@ use super::model::{Model, may};
 use super::violation;
 
 /// The watches that a connection has set and not seen fire.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Watches {
     set: BTreeMap<(String, bool), Set>,
     /// Zxid of the last notification.
@@ -19,7 +19,7 @@ pub struct Watches {
 }
 
 /// A watch.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Set {
     /// The zxid of the reply that confirmed it.
     since: Zxid,

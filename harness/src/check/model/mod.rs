@@ -18,7 +18,7 @@ use vivarium_core::ids::{Origin, SessionId, Zxid};
 pub use acl::may;
 
 /// The reference model.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Model {
     tree: BTreeMap<String, Node>,
     sessions: BTreeMap<SessionId, Session>,
