@@ -5,7 +5,7 @@ use anyhow::Result;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::end::{End, INTERNAL, USAGE, code_of};
-use crate::{hunt, replay};
+use crate::{hunt, replay, speed};
 
 /// Put the coordination service through disasters, each a function of its seed.
 #[derive(Parser, Debug)]
@@ -20,6 +20,7 @@ enum Command {
     Hunt(hunt::Args),
     Replay(replay::Args),
     Corpus(replay::CorpusArgs),
+    Speed(speed::Args),
 }
 
 /// The verbs by what they are for. One that stands nowhere here is told last, under "More".
@@ -35,6 +36,7 @@ fn dispatch(command: Command) -> Result<End> {
         Command::Hunt(args) => hunt::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Corpus(args) => replay::run_corpus(&args),
+        Command::Speed(args) => speed::run(&args),
     }
 }
 

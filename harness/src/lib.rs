@@ -6,6 +6,7 @@
 //!   hunt     many seeds, on all cores
 //!   replay   one seed or one trace file again, told event by event
 //!   trace    the trace files of `traces/`: one for each bug that a schedule once found
+//!   speed/   how fast all this is
 //!   tell     a readable line for each event
 //!   cli      the verbs of the command line; what a verb takes stands beside what it does
 //!   end      how a command ends: the exit codes
@@ -19,5 +20,6 @@ pub mod end;
 pub mod hunt;
 pub mod replay;
 pub mod run;
+pub mod speed;
 pub mod tell;
 pub mod trace;
