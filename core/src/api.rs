@@ -118,7 +118,7 @@ pub struct Request {
 }
 
 /// The operations. Route by these, never by xid: clients differ in the xids of auth and setWatches.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Op {
     /// Ops 1 and 15.
     Create(Create),
@@ -298,24 +298,57 @@ impl fmt::Debug for Blob {
     }
 }
 
+/// Bytes in binary formats. In readable ones a text where it is one, else the list of the bytes; a long run of one
+/// byte is the pair of its length and the byte.
 impl Serialize for Blob {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_bytes(&self.0)
+        if !s.is_human_readable() {
+            return s.serialize_bytes(&self.0);
+        }
+        match (self.0.first(), std::str::from_utf8(&self.0)) {
+            (Some(first), _) if self.0.len() > 32 && self.0.iter().all(|byte| byte == first) => {
+                (self.0.len(), *first).serialize(s)
+            }
+            (_, Ok(text)) if !text.chars().any(char::is_control) => s.serialize_str(text),
+            _ => (self.0.len(), &self.0[..]).serialize(s),
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Blob {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Blob, D::Error> {
         struct Bytes;
-        impl serde::de::Visitor<'_> for Bytes {
+        impl<'de> serde::de::Visitor<'de> for Bytes {
             type Value = Blob;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("bytes")
+                f.write_str(
+                    "a text, or the length and the byte that is repeated, or the length and the bytes",
+                )
             }
             fn visit_bytes<E>(self, v: &[u8]) -> Result<Blob, E> {
                 Ok(Blob::new(v))
             }
+            fn visit_str<E>(self, v: &str) -> Result<Blob, E> {
+                Ok(Blob::new(v.as_bytes()))
+            }
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Blob, A::Error> {
+                let short = |read| serde::de::Error::invalid_length(read, &self);
+                let length: usize = seq.next_element()?.ok_or_else(|| short(0))?;
+                match seq.next_element::<Content>()?.ok_or_else(|| short(1))? {
+                    Content::Repeated(byte) if length <= 1 << 24 => Ok(Blob::new(&vec![byte; length])),
+                    Content::Bytes(bytes) if bytes.len() == length => Ok(Blob::new(&bytes)),
+                    Content::Repeated(_) | Content::Bytes(_) => Err(short(length)),
+                }
+            }
         }
-        d.deserialize_bytes(Bytes)
+        if d.is_human_readable() { d.deserialize_any(Bytes) } else { d.deserialize_bytes(Bytes) }
     }
+}
+
+/// The second half of a blob that is no text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Content {
+    Repeated(u8),
+    Bytes(Vec<u8>),
 }

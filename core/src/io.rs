@@ -225,7 +225,7 @@ pub enum Fault {
 }
 
 /// What a step wants done, and when to wake. The driver owns it and reuses it: nothing is allocated in steady state.
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Outputs {
     /// In the order they arose. The driver drains it.
     pub list: Vec<Output>,

@@ -21,7 +21,7 @@ const CHECKPOINT_ENTRIES: u32 = 64;
 const CHECKPOINTS_MAX: usize = 64;
 
 /// One server of the ensemble, as a state machine.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Node {
     id: PeerId,
     replica: Replica,

@@ -16,7 +16,7 @@ use crate::replica::Replica;
 use crate::state::{FreezeId, State};
 
 /// All snapshots in the making.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Snapshots {
     random: ChaCha8Rng,
     entries: u64,
@@ -33,7 +33,7 @@ pub struct Snapshots {
 }
 
 /// A snapshot on its way to this node's disk.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Own {
     Emitting { freeze: FreezeId, zxid: Zxid, next: u32 },
     Syncing { zxid: Zxid, last: WriteSeq },

@@ -2,9 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
-use vivarium_sim::{Observer, Report, Schedule, Time, Verdict, Violation, World};
+use vivarium_sim::schedule::Choices;
+use vivarium_sim::{Choice, Memory, Observer, Report, Schedule, Time, Verdict, Violation, World};
 
 use crate::check::Checkers;
 
@@ -13,12 +14,11 @@ pub use crate::end::End;
 /// A place to run schedules in. One for each thread.
 #[derive(Debug, Default)]
 pub struct Runner {
-    world: World,
+    memory: Memory,
 }
 
 thread_local! {
-    /// Whether this thread is in the middle of a run, and what its last panic said.
-    static RUNNING: Cell<bool> = const { Cell::new(false) };
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
@@ -27,53 +27,88 @@ static HOOK: Once = Once::new();
 impl Runner {
     /// Runs a schedule under all checkers, and under one more observer.
     pub fn run(&mut self, schedule: &Schedule, also: &mut impl Observer) -> Report {
-        HOOK.call_once(|| {
-            let usual = std::panic::take_hook();
-            std::panic::set_hook(Box::new(move |info| match RUNNING.get() {
-                true => PANIC.with(|slot| *slot.borrow_mut() = Some(info.to_string())),
-                // The harness's own mistakes are told as anybody's.
-                false => usual(info),
-            }));
-        });
-        let mut watch = Clocked { also, checkers: Checkers::new(), at: 0, observations: 0 };
-        RUNNING.set(true);
-        let result = catch_unwind(AssertUnwindSafe(|| self.world.run(schedule, &mut watch)));
-        RUNNING.set(false);
-        match result {
-            Ok(report) => report,
-            Err(_) => {
-                let (at, events) = (watch.at, watch.observations);
-                // Whatever the panic left half done must not reach the next run.
-                self.world = World::new();
-                let seen = PANIC.with(|slot| slot.borrow_mut().take()).unwrap_or_else(|| "a panic".into());
-                let violation = Violation {
-                    property: "invariant",
-                    meaning: "no assertion fails",
-                    seen,
-                    expected: "the invariant to hold".into(),
-                };
-                Report { verdict: Verdict::Broken(Box::new(violation)), at, events, hash: 0 }
+        self.run_whole(schedule, also, false).0
+    }
+
+    /// The same, and lists the choices that were made on the way: what [`listed`] makes a schedule of.
+    pub fn record(&mut self, schedule: &Schedule, also: &mut impl Observer) -> (Report, Vec<Choice>) {
+        self.run_whole(schedule, also, true)
+    }
+
+    fn run_whole(
+        &mut self,
+        schedule: &Schedule,
+        also: &mut impl Observer,
+        recording: bool,
+    ) -> (Report, Vec<Choice>) {
+        let watch = Watched { also, checkers: Checkers::new() };
+        let mut world = World::new(Arc::new(schedule.clone()), watch, std::mem::take(&mut self.memory));
+        if recording {
+            world.recording();
+        }
+        let report = guarded(&mut world, |world| world.run());
+        let choices = world.recorded().to_vec();
+        match report {
+            Ok(report) => {
+                self.memory = world.into_parts().0;
+                (report, choices)
             }
+            // Whatever the panic left half done must not reach the next run.
+            Err(report) => (report, choices),
         }
     }
 }
 
-/// Knows what time it was when a panic came.
-struct Clocked<'a, O: Observer> {
-    also: &'a mut O,
-    checkers: Checkers,
-    at: Time,
-    observations: u64,
+/// Lets something happen in a world. A panic in it is a broken invariant of the core, and the last of that world.
+///
+/// # Errors
+/// The report of a world that panicked.
+pub fn guarded<O: Observer, T>(
+    world: &mut World<O>,
+    something: impl FnOnce(&mut World<O>) -> T,
+) -> Result<T, Report> {
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if GUARDED.with(Cell::get) {
+                PANIC.with(|slot| *slot.borrow_mut() = Some(info.to_string()));
+            } else {
+                before(info);
+            }
+        }));
+    });
+    GUARDED.with(|guarded| guarded.set(true));
+    let outcome = catch_unwind(AssertUnwindSafe(|| something(world)));
+    GUARDED.with(|guarded| guarded.set(false));
+    outcome.map_err(|_| {
+        let seen = PANIC.with(|slot| slot.borrow_mut().take()).unwrap_or_else(|| "a panic".into());
+        let violation = Violation {
+            property: "invariant",
+            meaning: "no assertion fails",
+            seen,
+            expected: "the invariant to hold".into(),
+        };
+        Report { verdict: Verdict::Broken(Box::new(violation)), ..world.report() }
+    })
 }
 
-impl<O: Observer> Observer for Clocked<'_, O> {
+/// A schedule that lists the choices that a run of another made: it runs the same.
+pub fn listed(schedule: &Schedule, choices: Vec<Choice>) -> Schedule {
+    Schedule { choices: Choices::Listed(choices), ..schedule.clone() }
+}
+
+/// All checkers, and one more observer before them.
+struct Watched<'a, O: Observer> {
+    also: &'a mut O,
+    checkers: Checkers,
+}
+
+impl<O: Observer> Observer for Watched<'_, O> {
     fn observe(
         &mut self,
         at: Time,
         observation: &vivarium_sim::Observation<'_>,
     ) -> Result<(), Box<Violation>> {
-        self.at = at;
-        self.observations += 1;
         // The one who tells comes first, so that what broke a property is told as well.
         self.also.observe(at, observation)?;
         self.checkers.observe(at, observation)

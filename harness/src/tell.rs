@@ -5,7 +5,7 @@ use std::io::Write as _;
 use vivarium_core::entry::Body;
 use vivarium_core::io::{Input, Output, Write};
 use vivarium_core::replica::PeerMessage;
-use vivarium_sim::{MS, Observation, Observer, Time, Violation};
+use vivarium_sim::{Happening, MS, Observation, Observer, Time, Violation};
 
 /// Tells everything on standard output.
 #[derive(Debug)]
@@ -72,6 +72,23 @@ fn line(observation: &Observation<'_>) -> (String, String) {
         Observation::Received { client: c, conn, reply } => (client(c), format!("{conn:?} {reply:?}")),
         Observation::Notified { client: c, conn, event } => (client(c), format!("{conn:?} {event:?}")),
         Observation::Lost { client: c, conn } => (client(c), format!("{conn:?} is gone")),
+        Observation::Happening { id, cause, what } => {
+            let what = match what {
+                Happening::Event(_) => "",
+                Happening::Node(_) => ", a node wakes",
+                Happening::Client(_) => ", a client wakes",
+            };
+            (String::new(), format!("--- #{id}, caused by #{cause}{what}"))
+        }
+        Observation::Unlucky { from, to, message, arrives, again } => {
+            let when =
+                |time: &Option<Time>| time.map_or("never".into(), |at| format!("{}.{:06}", at / MS, at % MS));
+            let again = again.map_or(String::new(), |at| format!(", and at {}", when(&Some(at))));
+            (
+                node(from),
+                format!("LUCK to {} {}: arrives {}{again}", node(to), message_line(message), when(arrives)),
+            )
+        }
         Observation::Healed => (String::new(), "ALL FAULTS END".into()),
         Observation::Finished { .. } => (String::new(), "ALL AT REST".into()),
     }

@@ -20,6 +20,28 @@ fn seeds_run_clean_and_twice_the_same() {
     }
 }
 
+#[test]
+fn a_schedule_that_lists_the_choices_of_a_run_runs_the_same() {
+    let mut runner = Runner::default();
+    for seed in 0..100 {
+        let drawn = Schedule::draw(seed);
+        let (report, choices) = runner.record(&drawn, &mut ());
+        let listed = vivarium_harness::run::listed(&drawn, choices);
+        let (again, same) = runner.record(&listed, &mut ());
+        assert_eq!(again, report, "seed {seed}");
+        assert_eq!(vivarium_harness::run::listed(&drawn, same).choices, listed.choices, "seed {seed}");
+    }
+}
+
+#[test]
+fn even_weather_lets_everybody_be_served() {
+    let mut runner = Runner::default();
+    for seed in 0..30 {
+        let schedule = Schedule { even: true, ..Schedule::draw(seed) };
+        assert_eq!(runner.run(&schedule, &mut ()).verdict, Verdict::Clean, "seed {seed}");
+    }
+}
+
 /// What the checkers say first about the first seeds, with the world sabotaged.
 fn found(sabotage: Sabotage) -> BTreeMap<&'static str, u32> {
     let mut runner = Runner::default();

@@ -1,11 +1,13 @@
 //! A machine's clocks: a monotonic one that runs a little fast or slow, and a wall clock that may jump.
 
+use serde::{Deserialize, Serialize};
 use vivarium_core::time::{Instant, Now, Timestamp};
 
 use crate::Time;
 
 /// One node's clocks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Clock {
     /// What the monotonic clock showed when the run began, ns.
     pub offset: u64,
@@ -13,6 +15,13 @@ pub struct Clock {
     pub drift_ppm: i64,
     /// What the wall clock showed when the run began, ms since 1970. Jumps move it.
     pub wall_ms: i64,
+}
+
+/// A right one.
+impl Default for Clock {
+    fn default() -> Clock {
+        Clock { offset: 0, drift_ppm: 0, wall_ms: 1_700_000_000_000 }
+    }
 }
 
 impl Clock {

@@ -25,42 +25,57 @@ pub enum Kind {
     Boot,
     /// Who hears of a peer's end.
     Gone,
-    /// What a client does next.
-    Client,
+    /// What a client asks next.
+    Ask,
+    /// How a client comes back: where to, when.
+    Reconnect,
     /// How long a packet takes to a client and back.
     Packet,
     /// Whom a fault hits.
     Fault,
 }
 
-const KINDS: usize = 10;
+const KINDS: usize = 11;
 const SUBJECTS: usize = 64;
 const MESSAGE_SUBJECTS: usize = 2048;
 
 /// Width of the time bucket of a key.
 const BUCKET: Time = 8 * crate::MS;
 
+/// The time bucket that a moment falls into.
+pub fn bucket(at: Time) -> u32 {
+    u32::try_from(at / BUCKET).expect("a run lasts less than a year") + 1
+}
+
 /// The decisions of one run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Decisions {
     seed: u64,
+    even: bool,
     /// Per kind and subject: the bucket it was last asked in, and how often.
     occurrences: Vec<(u32, u32)>,
 }
 
 /// A decision's own little stream of random bits.
 #[derive(Clone, Debug)]
-pub struct Draw(u64);
+pub struct Draw {
+    word: u64,
+    step: u64,
+}
+
+/// Between two words of a stream: splitmix64's.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Decisions {
     /// Decisions of a seed.
     pub fn new(seed: u64) -> Decisions {
-        Decisions { seed, occurrences: vec![(0, 0); MESSAGE_SUBJECTS + (KINDS - 1) * SUBJECTS] }
+        Decisions { seed, even: false, occurrences: vec![(0, 0); MESSAGE_SUBJECTS + (KINDS - 1) * SUBJECTS] }
     }
 
-    /// Begins anew with another seed, in the same memory.
-    pub fn reset(&mut self, seed: u64) {
+    /// Begins anew with another seed, in the same memory. In `even` weather every draw is [`Draw::even`].
+    pub fn reset(&mut self, seed: u64, even: bool) {
         self.seed = seed;
+        self.even = even;
         self.occurrences.fill((0, 0));
     }
 
@@ -69,6 +84,14 @@ impl Decisions {
     /// # Panics
     /// When the subject is out of range: 2048 for messages, 64 for the rest.
     pub fn draw(&mut self, kind: Kind, subject: usize, at: Time) -> Draw {
+        self.draw_nth(kind, subject, at).0
+    }
+
+    /// The same, and the how-manieth of its kind it is there within its time bucket.
+    ///
+    /// # Panics
+    /// When the subject is out of range.
+    pub fn draw_nth(&mut self, kind: Kind, subject: usize, at: Time) -> (Draw, u32) {
         let slot = match kind {
             Kind::Message => {
                 assert!(subject < MESSAGE_SUBJECTS, "message subject {subject}");
@@ -79,28 +102,45 @@ impl Decisions {
                 MESSAGE_SUBJECTS + (other as usize - 1) * SUBJECTS + subject
             }
         };
-        let bucket = u32::try_from(at / BUCKET).expect("a run lasts less than a year") + 1;
+        let bucket = bucket(at);
         let seen = &mut self.occurrences[slot];
         if seen.0 != bucket {
             *seen = (bucket, 0);
         }
         let occurrence = seen.1;
         seen.1 += 1;
+        if self.even {
+            return (Draw::even(), occurrence);
+        }
         let about = (kind as u64) << 56 | (subject as u64) << 40 | u64::from(occurrence);
-        Draw(mix(mix(self.seed ^ mix(about)).wrapping_add(u64::from(bucket))))
+        (
+            Draw { word: mix(mix(self.seed ^ mix(about)).wrapping_add(u64::from(bucket))), step: STEP },
+            occurrence,
+        )
     }
 }
 
 impl Draw {
     /// A stream that begins with this word: for tests, and for what is drawn before a run.
     pub fn new(word: u64) -> Draw {
-        Draw(mix(word))
+        Draw { word: mix(word), step: STEP }
+    }
+
+    /// The stream that always says the most: no chance ever comes true, [`Draw::skewed`] gives nearly nothing, and
+    /// [`Draw::below`] the highest. Whoever draws arranges its cases so that this is the dullest.
+    pub fn even() -> Draw {
+        Draw { word: EVEN, step: 0 }
+    }
+
+    /// Whether this is the stream of even weather.
+    pub fn is_even(&self) -> bool {
+        self.step == 0
     }
 
     /// 64 random bits.
     pub fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.0)
+        self.word = self.word.wrapping_add(self.step);
+        mix(self.word)
     }
 
     /// A number below `bound`; 0 when the bound is 0.
@@ -153,6 +193,16 @@ impl Draw {
     }
 }
 
+/// What [`mix`] makes all ones of.
+const EVEN: u64 = unmix(u64::MAX);
+
+/// The inverse of [`mix`].
+const fn unmix(word: u64) -> u64 {
+    let word = (word ^ (word >> 31) ^ (word >> 62)).wrapping_mul(0x3196_42b2_d24d_8ec3);
+    let word = (word ^ (word >> 27) ^ (word >> 54)).wrapping_mul(0x96de_1b17_3f11_9089);
+    word ^ (word >> 30) ^ (word >> 60)
+}
+
 /// The finalizer of splitmix64: every bit of the input changes half of the output's.
 pub fn mix(word: u64) -> u64 {
     let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -181,9 +231,21 @@ mod tests {
     fn the_first_words_are_these_forever() {
         let mut decisions = Decisions::new(1);
         assert_eq!(decisions.draw(Kind::Message, 0, 0).word(), FIRST_WORDS[0]);
-        assert_eq!(decisions.draw(Kind::Client, 5, 123 * MS).word(), FIRST_WORDS[1]);
+        assert_eq!(decisions.draw(Kind::Ask, 5, 123 * MS).word(), FIRST_WORDS[1]);
     }
     const FIRST_WORDS: [u64; 2] = [5948053812914333585, 8655105530057927747];
+
+    #[test]
+    fn even_weather_brings_no_chance_and_no_delay() {
+        let mut draw = Draw::even();
+        for _ in 0..3 {
+            assert_eq!(draw.word(), u64::MAX);
+            assert!(!draw.permille(999) && !draw.one_in(2));
+            assert!(draw.skewed(1_000_000) < 100);
+            assert_eq!(draw.below(7), 6);
+        }
+        assert_eq!(mix(unmix(12345)), 12345);
+    }
 
     #[test]
     fn skewed_has_its_mean() {

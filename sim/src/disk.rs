@@ -16,7 +16,7 @@ use vivarium_core::recovery::{self, Damage, Found, Recovery, retention};
 use crate::decision::Draw;
 
 /// A node's disk. It outlives the node's processes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Disk {
     identity: Identity,
     /// Writes after which a segment is full.
@@ -35,21 +35,21 @@ pub struct Disk {
 }
 
 /// What a lane has not made durable yet.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Pending {
     writes: VecDeque<(WriteSeq, Write)>,
     /// How many of them, from the front, a sync is under way for.
     syncing: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Segment {
     /// Where the history ended before it.
     last: Zxid,
     content: Content,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Content {
     /// Bytes, as a crash left them.
     Bytes(Vec<u8>),
@@ -57,7 +57,7 @@ enum Content {
     Batches { resume: Resume, batches: Vec<Vec<Write>> },
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Snapshot {
     Bytes(Vec<u8>),
     Chunks(Vec<Arc<[u8]>>),

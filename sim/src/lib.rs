@@ -1,6 +1,7 @@
 //! A simulated world for the core: network, disks, clocks, clients and their disasters, from one seed, on one thread.
 //!
 //! ```text
+//!   choice     what differs from a faultless world: the body of a schedule that is listed, not drawn
 //!   decision   every random decision: a pure function of the seed and of what the decision is about
 //!   schedule   the odds, the limits and the faults of one run, drawn from the seed, then editable
 //!   queue      what happens when; the world jumps from event to event, nothing ticks
@@ -18,6 +19,7 @@
     reason = "methods are named for where a message goes: to_server, to_client"
 )]
 
+pub mod choice;
 pub mod client;
 pub mod clock;
 pub mod decision;
@@ -29,9 +31,10 @@ pub mod queue;
 pub mod schedule;
 pub mod world;
 
-pub use observe::{Observation, Observer, Violation};
+pub use choice::Choice;
+pub use observe::{Happening, Observation, Observer, Violation};
 pub use schedule::Schedule;
-pub use world::{Report, Verdict, World};
+pub use world::{Memory, Report, Verdict, World};
 
 /// Simulated time: nanoseconds since the run began. The nodes never see it, only their own clocks.
 pub type Time = u64;
@@ -41,6 +44,9 @@ pub type NodeIndex = usize;
 
 /// A client, by its place in the schedule; probes of the heal phase come after.
 pub type ClientIndex = usize;
+
+/// Something that happened in a run, by its place: the first is 1. 0 is the beginning, which has no cause.
+pub type EventId = u64;
 
 /// One millisecond of simulated time.
 pub const MS: Time = 1_000_000;

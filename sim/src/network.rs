@@ -1,6 +1,7 @@
 //! What becomes of a message between servers: latency, loss, duplication, reordering, partitions.
 
 use crate::Time;
+use crate::choice::Luck;
 use crate::decision::Draw;
 use crate::schedule::NetworkOdds;
 
@@ -8,7 +9,7 @@ use crate::schedule::NetworkOdds;
 pub const NODES_MAX: usize = 8;
 
 /// The links between servers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Network {
     odds: NetworkOdds,
     /// How many partitions cut a link, and until when the longest lasts.
@@ -70,31 +71,39 @@ impl Network {
         self.cuts[from * NODES_MAX + to] > 0
     }
 
-    /// What becomes of a message sent now.
-    pub fn fate(&mut self, from: usize, to: usize, now: Time, draw: &mut Draw) -> Fate {
-        let link = from * NODES_MAX + to;
-        let odds = self.odds;
-        let mut arrives = now + odds.latency_min + draw.skewed(odds.latency_mean);
+    /// How long a message takes if nothing happens to it.
+    pub fn latency(&self, draw: &mut Draw) -> Time {
+        self.odds.latency_min + draw.skewed(self.odds.latency_mean)
+    }
+
+    /// A message's luck, by the odds.
+    pub fn luck(&self, draw: &mut Draw) -> Luck {
+        let odds = &self.odds;
         let lost = draw.permille(odds.loss_permille);
         let doubled = draw.permille(odds.duplicate_permille);
-        if draw.permille(odds.slow_permille) {
-            arrives += draw.skewed(odds.slow_mean);
-        }
+        let late = if draw.permille(odds.slow_permille) { draw.skewed(odds.slow_mean) } else { 0 };
+        let again = doubled.then(|| draw.skewed(4 * odds.latency_mean));
+        Luck { lost, late, again }
+    }
+
+    /// What becomes of a message sent now, which takes so long and has this luck.
+    pub fn fate(&mut self, from: usize, to: usize, now: Time, latency: Time, luck: Luck) -> Fate {
+        let link = from * NODES_MAX + to;
+        let mut arrives = now + latency + luck.late;
         if self.cuts[link] > 0 {
-            if odds.partition_loses {
+            if self.odds.partition_loses {
                 return Fate::default();
             }
             arrives += self.cut_until[link].saturating_sub(now);
         }
-        if lost {
+        if luck.lost {
             return Fate::default();
         }
-        if odds.ordered {
+        if self.odds.ordered {
             arrives = arrives.max(self.last[link]);
             self.last[link] = arrives;
         }
-        let again = doubled.then(|| arrives + draw.skewed(4 * odds.latency_mean));
-        Fate { first: Some(arrives), again }
+        Fate { first: Some(arrives), again: luck.again.map(|after| arrives + after) }
     }
 }
 
@@ -129,7 +138,15 @@ mod tests {
             let mut network = Network::new(NetworkOdds { ordered, ..ODDS });
             let mut draw = Draw::new(5);
             let times: Vec<_> = (0..500)
-                .map(|i| network.fate(0, 1, i * 50, &mut draw).first.expect("nothing is lost"))
+                .map(|i| {
+                    {
+                        let latency = network.latency(&mut draw);
+                        let luck = network.luck(&mut draw);
+                        network.fate(0, 1, i * 50, latency, luck)
+                    }
+                    .first
+                    .expect("nothing is lost")
+                })
                 .collect();
             assert_eq!(times.is_sorted(), ordered);
         }
@@ -138,21 +155,20 @@ mod tests {
     #[test]
     fn a_cut_link_is_cut_one_way_until_all_partitions_end() {
         let mut network = Network::new(ODDS);
-        let mut draw = Draw::new(5);
         network.cut(link_bit(0, 1), 5000);
         network.cut(link_bit(0, 1) | link_bit(2, 1), 9000);
-        assert_eq!(network.fate(0, 1, 10, &mut draw), Fate::default());
-        assert!(network.fate(1, 0, 10, &mut draw).first.is_some());
+        assert_eq!(network.fate(0, 1, 10, 100, Luck::default()), Fate::default());
+        assert!(network.fate(1, 0, 10, 100, Luck::default()).first.is_some());
         network.mend(link_bit(0, 1));
         assert!(network.is_cut(0, 1));
         network.mend(link_bit(0, 1) | link_bit(2, 1));
-        assert!(network.fate(0, 1, 10, &mut draw).first.is_some());
+        assert!(network.fate(0, 1, 10, 100, Luck::default()).first.is_some());
     }
 
     #[test]
     fn a_partition_that_loses_nothing_delays() {
         let mut network = Network::new(NetworkOdds { partition_loses: false, ..ODDS });
         network.cut(link_bit(0, 1), 5_000_000);
-        assert!(network.fate(0, 1, 10, &mut Draw::new(5)).first.expect("it arrives") > 5_000_000);
+        assert!(network.fate(0, 1, 10, 100, Luck::default()).first.expect("it arrives") > 5_000_000);
     }
 }

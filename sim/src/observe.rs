@@ -5,16 +5,28 @@ use vivarium_core::api::{ConnectRequest, ConnectResponse, Reply, Request, Watche
 use vivarium_core::ids::ConnId;
 use vivarium_core::io::{Input, Output, Write};
 use vivarium_core::recovery::Recovery;
+use vivarium_core::replica::PeerMessage;
 use vivarium_core::time::Now;
 
+use crate::queue::Event;
 use crate::schedule::{FaultKind, Schedule};
-use crate::{ClientIndex, NodeIndex, Time};
+use crate::{ClientIndex, EventId, NodeIndex, Time};
 
 /// Something that an observer may want to know.
 #[derive(Debug)]
 pub enum Observation<'a> {
     /// A run begins.
     Started { schedule: &'a Schedule },
+    /// Something happens; what is told until the next of these is part of it. `cause` is what made it happen.
+    Happening { id: EventId, cause: EventId, what: Happening<'a> },
+    /// A message sent just now is lost, late or doubled, by bad luck or a partition: it arrives at these times.
+    Unlucky {
+        from: NodeIndex,
+        to: NodeIndex,
+        message: &'a PeerMessage,
+        arrives: Option<Time>,
+        again: Option<Time>,
+    },
     /// A process starts, from this.
     Booted { node: NodeIndex, recovery: &'a Recovery },
     /// A process ends, by crash or orderly. What it left on disk has been told by `Durable`.
@@ -47,6 +59,17 @@ pub enum Observation<'a> {
     Finished { nodes: &'a [&'a Node] },
 }
 
+/// What happens.
+#[derive(Clone, Copy, Debug)]
+pub enum Happening<'a> {
+    /// Something that was planned.
+    Event(&'a Event),
+    /// A node wanted to be woken.
+    Node(NodeIndex),
+    /// A client wanted to be woken.
+    Client(ClientIndex),
+}
+
 /// A property that does not hold.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Violation {
@@ -73,6 +96,13 @@ pub trait Observer {
 impl Observer for () {
     fn observe(&mut self, _: Time, _: &Observation<'_>) -> Result<(), Box<Violation>> {
         Ok(())
+    }
+}
+
+/// Someone who watches for somebody else.
+impl<O: Observer> Observer for &mut O {
+    fn observe(&mut self, at: Time, observation: &Observation<'_>) -> Result<(), Box<Violation>> {
+        (**self).observe(at, observation)
     }
 }
 

@@ -8,10 +8,10 @@ use vivarium_core::ids::{ConnId, WriteSeq};
 use vivarium_core::io::Lane;
 use vivarium_core::replica::PeerMessage;
 
-use crate::{NodeIndex, Time};
+use crate::{EventId, NodeIndex, Time};
 
 /// Something that will happen, unless a crash comes first. `life` is the run of the process it is meant for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Event {
     /// A message arrives; whoever runs there by then gets it.
     Arrive { from: NodeIndex, to: NodeIndex, message: PeerMessage },
@@ -38,7 +38,7 @@ pub enum Event {
 }
 
 /// What a client sends.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum ClientPacket {
     /// The first packet of a connection.
     Hello(ConnectRequest),
@@ -49,7 +49,7 @@ pub enum ClientPacket {
 }
 
 /// What a server sends.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum ServerPacket {
     /// The handshake's answer.
     Connected(ConnectResponse),
@@ -73,12 +73,14 @@ pub enum Mend {
 }
 
 /// The queue.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Queue {
     heap: BinaryHeap<Reverse<(Time, u64, u32)>>,
-    events: Vec<Option<Event>>,
+    events: Vec<Option<(EventId, Event)>>,
     free: Vec<u32>,
     planned: u64,
+    /// What happens now: the cause of what is planned meanwhile.
+    present: EventId,
 }
 
 impl Queue {
@@ -88,10 +90,17 @@ impl Queue {
         self.events.clear();
         self.free.clear();
         self.planned = 0;
+        self.present = 0;
+    }
+
+    /// What is planned from now on has this cause.
+    pub fn during(&mut self, present: EventId) {
+        self.present = present;
     }
 
     /// Plans an event.
     pub fn push(&mut self, at: Time, event: Event) {
+        let event = (self.present, event);
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.events[slot as usize] = Some(event);
@@ -111,12 +120,12 @@ impl Queue {
         self.heap.peek().map(|Reverse((at, _, _))| *at)
     }
 
-    /// Takes the next event.
-    pub fn pop(&mut self) -> Option<(Time, Event)> {
+    /// Takes the next event: when it was to happen, what caused it, and what it is.
+    pub fn pop(&mut self) -> Option<(Time, EventId, Event)> {
         let Reverse((at, _, slot)) = self.heap.pop()?;
         self.free.push(slot);
-        let event = self.events[slot as usize].take().expect("a planned slot holds its event");
-        Some((at, event))
+        let (cause, event) = self.events[slot as usize].take().expect("a planned slot holds its event");
+        Some((at, cause, event))
     }
 
     /// How many events wait.
@@ -141,7 +150,7 @@ mod tests {
             queue.push(at, Event::Fault { index });
         }
         let order: Vec<_> = std::iter::from_fn(|| queue.pop())
-            .map(|(at, event)| match event {
+            .map(|(at, _, event)| match event {
                 Event::Fault { index } => (at, index),
                 other => panic!("{other:?}"),
             })

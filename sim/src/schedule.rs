@@ -3,9 +3,11 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+use serde::{Deserialize, Serialize};
 use vivarium_core::limits::Limits;
 use vivarium_core::time::Duration;
 
+use crate::choice::Choice;
 use crate::clock::Clock;
 use crate::decision::Draw;
 use crate::{MS, NodeIndex, Time, US};
@@ -39,12 +41,25 @@ pub struct Schedule {
     pub faults: Vec<Fault>,
     /// More events than this are a livelock.
     pub events_max: u64,
+    /// Where the choices come from.
+    pub choices: Choices,
+    /// Even weather: the least latencies, the quickest disks, nothing kept of what was not synced.
+    pub even: bool,
     /// Something that the world itself does wrong, to see that the checkers notice. Never drawn.
     pub sabotage: Option<Sabotage>,
 }
 
+/// Where a run's choices come from: the odds as it goes, or a list that was made before.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Choices {
+    /// Messages' luck, slow syncs and what clients do are drawn by the odds.
+    Drawn,
+    /// They are these and no others, ordered by time.
+    Listed(Vec<Choice>),
+}
+
 /// A broken promise of the world, not of the nodes: whoever checks must notice.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Sabotage {
     /// Disks say that they have synced before they have.
     EarlySync,
@@ -59,7 +74,8 @@ pub enum Sabotage {
 }
 
 /// What the network between servers does.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct NetworkOdds {
     /// Least latency.
     pub latency_min: Time,
@@ -80,7 +96,8 @@ pub struct NetworkOdds {
 }
 
 /// How fast disks are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct DiskOdds {
     /// Least time of a sync.
     pub sync_min: Time,
@@ -95,7 +112,8 @@ pub struct DiskOdds {
 }
 
 /// A client's habits.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ClientPlan {
     /// When it first connects.
     pub start: Time,
@@ -126,7 +144,7 @@ pub struct ClientPlan {
 }
 
 /// Something that goes wrong at some time.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Fault {
     /// When.
     pub at: Time,
@@ -135,7 +153,7 @@ pub struct Fault {
 }
 
 /// What can go wrong.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum FaultKind {
     /// A process ends at once and starts again after `down`. `power`: so silently that nobody is told.
     Crash { target: Target, power: bool, down: Time },
@@ -160,7 +178,7 @@ pub enum FaultKind {
 }
 
 /// Whom a fault hits, found out when it happens.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Target {
     /// This one.
     Node(NodeIndex),
@@ -168,6 +186,50 @@ pub enum Target {
     Leader,
     /// One that has writes on their way to the disk; else any.
     Writer,
+}
+
+/// Without bad luck.
+impl Default for NetworkOdds {
+    fn default() -> NetworkOdds {
+        NetworkOdds {
+            latency_min: 200 * US,
+            latency_mean: 100 * US,
+            slow_permille: 0,
+            slow_mean: 0,
+            loss_permille: 0,
+            duplicate_permille: 0,
+            ordered: true,
+            partition_loses: true,
+        }
+    }
+}
+
+/// Without bad luck.
+impl Default for DiskOdds {
+    fn default() -> DiskOdds {
+        DiskOdds { sync_min: 200 * US, sync_mean: 100 * US, slow_permille: 0, slow_mean: 0, told_mean: 0 }
+    }
+}
+
+/// One that is there from the start and does nothing.
+impl Default for ClientPlan {
+    fn default() -> ClientPlan {
+        ClientPlan {
+            start: 0,
+            timeout_ms: 1000,
+            think: MS,
+            pipeline: 1,
+            mix: [0; crate::client::workload::OPS],
+            watch_permille: 0,
+            drop_permille: 0,
+            move_permille: 0,
+            silence_permille: 0,
+            close_permille: 0,
+            impostor_permille: 0,
+            dies: None,
+            old: false,
+        }
+    }
 }
 
 /// The source of a schedule's draws. `rand`'s own distributions change between releases; raw words do not.
@@ -215,6 +277,8 @@ impl Schedule {
             faults: draw_faults(&mut faults, nodes, &limits, chaos),
             limits,
             events_max: 400_000,
+            choices: Choices::Drawn,
+            even: false,
             sabotage: None,
         }
     }

@@ -20,7 +20,7 @@ use super::handshake::Handshake;
 const WAITING_MAX: usize = 1 << 20;
 
 /// A connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Connection {
     pub(super) phase: Phase,
     /// What the client has proven to be. Shared with every request received since it last changed.
@@ -41,7 +41,7 @@ pub(super) struct Connection {
 }
 
 /// How far the handshake is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Phase {
     /// The session's entry is on its way. Requests are received and wait.
     Handshake(Handshake),
@@ -59,7 +59,7 @@ pub(super) struct Attachment {
 }
 
 /// A request that waits for its turn.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Turn {
     pub(super) xid: i32,
     /// The short name of section 2.6; `None` leaves the last one as it is.
@@ -70,7 +70,7 @@ pub(super) struct Turn {
 }
 
 /// What has to happen before a request is answered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Step {
     /// It has yet to be submitted: the handshake is not done, or a sync before it is not passed.
     Submit(Write),
@@ -94,7 +94,7 @@ pub(super) enum Barrier {
 }
 
 /// What is answered from memory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Local {
     /// exists.
     Exists { path: String, watch: bool },

@@ -33,7 +33,7 @@ pub(super) struct Handshake {
 }
 
 /// Where session ids and passwords come from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Draw {
     id: PeerId,
     rng: ChaCha20Rng,

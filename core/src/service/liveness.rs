@@ -13,7 +13,7 @@ use crate::ids::SessionId;
 use crate::time::{Duration, Instant};
 
 /// The signs of life that this server has seen or was told of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Liveness {
     tick: Duration,
     /// A leader's.
@@ -24,7 +24,7 @@ pub(super) struct Liveness {
     heard: Vec<SessionId>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Timers {
     sessions: BTreeMap<SessionId, Timer>,
     /// Sessions by the tick at which to look at them. One that is armed with another tick by now is passed over.

@@ -42,7 +42,7 @@ use outbox::{Asked, Outbox};
 pub use connection::ConnectionInfo;
 
 /// The front desk of one server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct FrontDesk {
     /// The timeouts that are granted, ms.
     timeouts_ms: (i32, i32),

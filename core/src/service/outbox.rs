@@ -9,7 +9,7 @@ use crate::entry::{Ask, Submission};
 use crate::ids::ConnId;
 
 /// Submissions on their way out, and those that are not answered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Outbox {
     open: bool,
     /// The number of the first slot.

@@ -12,7 +12,7 @@ pub(super) struct Overlay<K, V> {
 }
 
 /// The next key at which the cursor has to look.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Next<K, V> {
     /// Unchanged since the freeze: look at the live value.
     Live(K),

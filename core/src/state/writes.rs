@@ -11,7 +11,7 @@ use crate::state::tree::{ROOT, Slot};
 use crate::state::{Change, State, acl};
 
 /// Who writes, and when.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Context<'a> {
     pub(super) zxid: Zxid,
     /// Of the entry: milliseconds since 1970.

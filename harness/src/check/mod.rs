@@ -188,7 +188,11 @@ impl Observer for Checkers {
                 Ok(())
             }
             Observation::Finished { nodes } => last_look::look(nodes, &self.history, &self.model),
-            Observation::Stepped { .. } | Observation::Fault { .. } | Observation::Healed => Ok(()),
+            Observation::Stepped { .. }
+            | Observation::Happening { .. }
+            | Observation::Unlucky { .. }
+            | Observation::Fault { .. }
+            | Observation::Healed => Ok(()),
         }
     }
 }

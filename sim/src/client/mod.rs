@@ -14,7 +14,8 @@ use vivarium_core::api::{
 use vivarium_core::error::ErrorCode;
 use vivarium_core::ids::{ConnId, SessionId};
 
-use crate::decision::Draw;
+use crate::choice::Act;
+use crate::decision::{Decisions, Draw, Kind};
 use crate::schedule::ClientPlan;
 use crate::{ClientIndex, MS, NodeIndex, Time};
 use workload::{Habits, Memory};
@@ -27,10 +28,10 @@ pub const AUTH_XID: i32 = -4;
 pub const SET_WATCHES_XID: i32 = -8;
 
 /// What a client wants done.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Action {
-    /// Open a connection; the client is told its number with [`Client::connecting`].
-    Connect { node: NodeIndex, hello: ConnectRequest },
+    /// Open a connection, perhaps with a wrong password; the client is told its number with [`Client::connecting`].
+    Connect { node: NodeIndex, impostor: bool, hello: ConnectRequest },
     /// Send a request over the present connection.
     Send(Request),
     /// End the present connection, in an orderly way,
@@ -39,8 +40,19 @@ pub enum Action {
     Abandon,
 }
 
+/// What a client did of its own will.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Chosen {
+    /// Nothing: it only did what it has to.
+    Nothing,
+    /// It sent a request.
+    Asked,
+    /// It did this.
+    Did(Act),
+}
+
 /// One client.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Client {
     index: ClientIndex,
     plan: ClientPlan,
@@ -56,6 +68,30 @@ pub struct Client {
     memory: Memory,
     calm: Option<Time>,
     probe: Option<Probe>,
+    script: Option<Script>,
+}
+
+/// What a client does, where that is listed: then it does nothing else of its own will.
+#[derive(Clone, Debug, Default)]
+pub struct Script {
+    /// What it asks and how it behaves, by time.
+    acts: VecDeque<(Time, Act)>,
+    /// When it comes with a wrong password.
+    impersonations: VecDeque<Time>,
+}
+
+impl Script {
+    /// The script of acts that are ordered by time.
+    pub fn new(acts: impl Iterator<Item = (Time, Act)>) -> Script {
+        let mut script = Script::default();
+        for (at, act) in acts {
+            match act {
+                Act::Impersonate => script.impersonations.push_back(at),
+                act => script.acts.push_back((at, act)),
+            }
+        }
+        script
+    }
 }
 
 /// A client of the heal phase, which proves that one server serves.
@@ -116,26 +152,18 @@ impl Client {
             memory: Memory::default(),
             calm: None,
             probe: None,
+            script: None,
         }
+    }
+
+    /// A client that follows a script.
+    pub fn scripted(index: ClientIndex, plan: ClientPlan, nodes: usize, script: Script) -> Client {
+        Client { script: Some(script), ..Client::new(index, plan, nodes) }
     }
 
     /// A client that starts now and does one of each thing that a healthy server must do.
     pub fn probe(index: ClientIndex, node: NodeIndex, nodes: usize, timeout_ms: i32, now: Time) -> Client {
-        let plan = ClientPlan {
-            start: now,
-            timeout_ms,
-            think: MS,
-            pipeline: 1,
-            mix: [0; workload::OPS],
-            watch_permille: 0,
-            drop_permille: 0,
-            move_permille: 0,
-            silence_permille: 0,
-            close_permille: 0,
-            impostor_permille: 0,
-            dies: None,
-            old: false,
-        };
+        let plan = ClientPlan { start: now, timeout_ms, ..ClientPlan::default() };
         let mut client = Client::new(index, plan, nodes);
         client.calm = Some(Time::MAX);
         client.probe = Some(Probe { node, steps: 0 });
@@ -174,7 +202,7 @@ impl Client {
         let alive = match self.phase {
             Phase::Waiting { until } | Phase::Connecting { until, .. } => until,
             Phase::Ready { heard, sent, think_at, silent_until, .. } => {
-                let speak = self.ping_at(sent).min(self.may_ask().map_or(Time::MAX, |()| think_at));
+                let speak = self.ping_at(sent).min(self.asks_at(think_at));
                 self.give_up_at(heard).min(speak.max(silent_until))
             }
             Phase::Dead => return Time::MAX,
@@ -182,34 +210,63 @@ impl Client {
         alive.min(self.plan.dies.unwrap_or(Time::MAX))
     }
 
-    /// Does what it wants to do now.
-    pub fn wake(&mut self, now: Time, draw: &mut Draw, actions: &mut Vec<Action>) {
+    /// Does what it wants to do now. Gives what it chose to do, but for the request in [`Chosen::Asked`], which is the
+    /// last of the actions.
+    pub fn wake(&mut self, now: Time, decisions: &mut Decisions, actions: &mut Vec<Action>) -> Chosen {
         if self.plan.dies.is_some_and(|dies| dies <= now) && self.calm.is_none() {
             actions.push(Action::Abandon);
             self.phase = Phase::Dead;
-            return;
+            return Chosen::Nothing;
         }
         match self.phase {
-            Phase::Waiting { until } if until <= now => self.connect(draw, actions),
+            Phase::Waiting { until } if until <= now => self.connect(now, decisions, actions),
             Phase::Connecting { until, .. } if until <= now => {
                 actions.push(Action::Abandon);
-                self.lost(now, draw);
+                self.lost(now, decisions);
             }
             Phase::Ready { heard, .. } if self.give_up_at(heard) <= now => {
                 actions.push(Action::Abandon);
-                self.lost(now, draw);
+                self.lost(now, decisions);
             }
-            Phase::Ready { conn, heard, sent, think_at, silent_until } if silent_until <= now => {
-                if self.may_ask().is_some() && think_at <= now {
-                    let think_at = now + 1 + draw.skewed(self.think(now));
-                    self.phase = Phase::Ready { conn, heard, sent, think_at, silent_until };
-                    self.ask(now, draw, actions);
+            Phase::Ready { think_at, silent_until, sent, .. } if silent_until <= now => {
+                if self.asks_at(think_at) <= now {
+                    return self.choose(now, decisions, actions);
                 } else if self.ping_at(sent) <= now {
                     self.send(now, Request { xid: PING_XID, op: Op::Ping }, actions);
                 }
             }
             Phase::Waiting { .. } | Phase::Connecting { .. } | Phase::Ready { .. } | Phase::Dead => {}
         }
+        Chosen::Nothing
+    }
+
+    /// Does the next thing of its own will: what its script says, or what the odds give.
+    fn choose(&mut self, now: Time, decisions: &mut Decisions, actions: &mut Vec<Action>) -> Chosen {
+        if let Some(script) = &mut self.script {
+            let Some((_, act)) = script.acts.pop_front() else { return Chosen::Nothing };
+            self.follow(act.clone(), now, decisions, actions);
+            return Chosen::Did(act);
+        }
+        let mut draw = decisions.draw(Kind::Ask, self.index % 64, now);
+        let pause = pause(&mut draw, self.think());
+        if let Phase::Ready { think_at, .. } = &mut self.phase {
+            *think_at = now + 1 + pause;
+        }
+        if let Some(probe) = self.probe {
+            self.number(now, probe_op(probe), actions);
+            return Chosen::Nothing;
+        }
+        if self.calm.is_none()
+            && let Some(act) = self.misbehaviour(&mut draw)
+        {
+            self.follow(act.clone(), now, decisions, actions);
+            return Chosen::Did(act);
+        }
+        let habits =
+            Habits { mix: &self.plan.mix, watch_permille: self.plan.watch_permille, client: self.index };
+        let op = workload::draw(habits, &mut self.memory, &mut draw);
+        self.number(now, op, actions);
+        Chosen::Asked
     }
 
     /// Its connection has this number.
@@ -232,7 +289,7 @@ impl Client {
         &mut self,
         response: &ConnectResponse,
         now: Time,
-        draw: &mut Draw,
+        decisions: &mut Decisions,
         actions: &mut Vec<Action>,
     ) {
         let Phase::Connecting { conn, impostor, .. } = self.phase else { return };
@@ -241,18 +298,18 @@ impl Client {
                 self.forget_session();
             }
             actions.push(Action::Close);
-            self.lost(now, draw);
+            self.lost(now, decisions);
             return;
         }
         self.session = Some((response.session, response.password));
         self.timeout = response.timeout_ms as Time * MS;
-        let think_at = now + draw.skewed(self.think(now));
+        let think_at = now + pause(&mut decisions.draw(Kind::Ask, self.index % 64, now), self.think());
         self.phase = Phase::Ready { conn, heard: now, sent: now, think_at, silent_until: 0 };
         self.advance_probe(0);
         for token in self.identities.clone() {
             self.send(now, Request { xid: AUTH_XID, op: workload::auth(token) }, actions);
         }
-        self.set_watches(now, draw, actions);
+        self.set_watches(now, decisions, actions);
     }
 
     /// The request that a reply with this xid answers.
@@ -301,8 +358,9 @@ impl Client {
     }
 
     /// Its connection is gone.
-    pub fn lost(&mut self, now: Time, draw: &mut Draw) {
+    pub fn lost(&mut self, now: Time, decisions: &mut Decisions) {
         self.pending.clear();
+        let mut draw = decisions.draw(Kind::Reconnect, self.index % 64, now);
         let pause = if self.calm.is_some() { draw.between(2, 20) * MS } else { draw.between(1, 60) * MS };
         self.phase = Phase::Waiting { until: now + pause };
     }
@@ -313,13 +371,10 @@ impl Client {
         }
     }
 
-    fn think(&self, now: Time) -> Time {
+    fn think(&self) -> Time {
         match self.calm {
             Some(_) if self.probe.is_none() => self.plan.think.max(5 * MS),
-            _ => {
-                let _ = now;
-                self.plan.think
-            }
+            _ => self.plan.think,
         }
     }
 
@@ -331,31 +386,43 @@ impl Client {
         heard + self.timeout * 2 / 3
     }
 
-    /// Whether it has something to ask, and room for it.
-    fn may_ask(&self) -> Option<()> {
-        if let Some(probe) = self.probe {
-            return (self.pending.is_empty() && probe.steps < PROBE_STEPS).then_some(());
+    /// When it asks, if it has something to ask and room for it: not before it has thought.
+    fn asks_at(&self, think_at: Time) -> Time {
+        if let Some(script) = &self.script {
+            return script.acts.front().map_or(Time::MAX, |(at, _)| *at);
         }
-        let Phase::Ready { think_at, .. } = self.phase else { return None };
-        let talkative = self.calm.is_none_or(|quiet| think_at < quiet);
-        (talkative && self.pending.len() < self.plan.pipeline).then_some(())
+        let may = match self.probe {
+            Some(probe) => self.pending.is_empty() && probe.steps < PROBE_STEPS,
+            None => self.calm.is_none_or(|quiet| think_at < quiet) && self.pending.len() < self.plan.pipeline,
+        };
+        if may { think_at } else { Time::MAX }
     }
 
-    fn connect(&mut self, draw: &mut Draw, actions: &mut Vec<Action>) {
+    fn connect(&mut self, now: Time, decisions: &mut Decisions, actions: &mut Vec<Action>) {
+        let mut draw = decisions.draw(Kind::Reconnect, self.index % 64, now);
         let node = match self.probe {
             Some(probe) => probe.node,
-            None => draw.below(self.nodes as u64) as usize,
+            None => (draw.below(self.nodes as u64) as usize + self.index) % self.nodes,
         };
-        let mischief = self.calm.is_none();
         let mut impostor = false;
         let (session, mut password) = self.session.unwrap_or((SessionId(0), [0; 16]));
-        if session.0 != 0 && mischief && draw.permille(8 * self.plan.impostor_permille) {
+        let odds = 8 * self.plan.impostor_permille;
+        if session.0 != 0
+            && match &mut self.script {
+                Some(script) => {
+                    let due = script.impersonations.front().is_some_and(|at| *at <= now);
+                    due && script.impersonations.pop_front().is_some()
+                }
+                None => self.calm.is_none() && draw.permille(odds),
+            }
+        {
             impostor = true;
             password[draw.below(16) as usize] ^= 1;
         }
         let password = (session.0 != 0 || !draw.one_in(4)).then(|| Blob::new(&password));
         actions.push(Action::Connect {
             node,
+            impostor,
             hello: ConnectRequest {
                 protocol_version: 0,
                 last_zxid_seen: self.zxid_seen,
@@ -366,21 +433,6 @@ impl Client {
             },
         });
         self.phase = Phase::Connecting { conn: ConnId(0), until: Time::MAX, impostor };
-    }
-
-    fn ask(&mut self, now: Time, draw: &mut Draw, actions: &mut Vec<Action>) {
-        if let Some(probe) = self.probe {
-            let op = probe_op(probe);
-            self.number(now, op, actions);
-            return;
-        }
-        if self.calm.is_none() && self.misbehave(now, draw, actions) {
-            return;
-        }
-        let habits =
-            Habits { mix: &self.plan.mix, watch_permille: self.plan.watch_permille, client: self.index };
-        let op = workload::draw(habits, &mut self.memory, draw);
-        self.number(now, op, actions);
     }
 
     /// Sends a request with the xid that it takes.
@@ -405,38 +457,47 @@ impl Client {
         actions.push(Action::Send(request));
     }
 
-    fn misbehave(&mut self, now: Time, draw: &mut Draw, actions: &mut Vec<Action>) -> bool {
+    /// Bad manners, if the odds say so.
+    fn misbehaviour(&self, draw: &mut Draw) -> Option<Act> {
         let plan = &self.plan;
         let odds = [plan.drop_permille, plan.move_permille, plan.silence_permille, plan.close_permille];
         let idle = 1000 - odds.iter().sum::<u32>().min(1000);
         match draw.weighted(&[odds[0], odds[1], odds[2], odds[3], idle]) {
-            0 => {
+            0 => Some(Act::Drop),
+            1 => Some(Act::Move),
+            2 => Some(Act::Silence(self.timeout / 2 + draw.below(self.timeout + 1))),
+            3 => Some(Act::Ask(Op::CloseSession)),
+            _ => None,
+        }
+    }
+
+    fn follow(&mut self, act: Act, now: Time, decisions: &mut Decisions, actions: &mut Vec<Action>) {
+        match act {
+            Act::Ask(op) => self.number(now, op, actions),
+            Act::Drop => {
                 actions.push(Action::Close);
-                self.lost(now, draw);
+                self.lost(now, decisions);
             }
-            1 => {
+            Act::Move => {
                 actions.push(Action::Abandon);
                 self.pending.clear();
-                self.connect(draw, actions);
+                self.connect(now, decisions, actions);
             }
-            2 => {
-                let length = self.timeout / 2 + draw.below(self.timeout + 1);
+            Act::Silence(length) => {
                 if let Phase::Ready { silent_until, .. } = &mut self.phase {
                     *silent_until = now + length;
                 }
             }
-            3 => self.number(now, Op::CloseSession, actions),
-            _ => return false,
+            Act::Impersonate => unreachable!("a script keeps these apart"),
         }
-        true
     }
 
-    fn set_watches(&mut self, now: Time, draw: &mut Draw, actions: &mut Vec<Action>) {
+    fn set_watches(&mut self, now: Time, decisions: &mut Decisions, actions: &mut Vec<Action>) {
         let Watches { data, exist, child } = &self.watches;
         if data.is_empty() && exist.is_empty() && child.is_empty() {
             return;
         }
-        if self.calm.is_none() && draw.one_in(8) {
+        if self.calm.is_none() && decisions.draw(Kind::Reconnect, self.index % 64, now).one_in(8) {
             // Some clients do not care (kazoo).
             self.watches = Watches::default();
             return;
@@ -503,6 +564,11 @@ impl Client {
             self.advance_probe(probe.steps);
         }
     }
+}
+
+/// How long somebody thinks who thinks so long on average: exactly that in even weather, or nobody would ever pause.
+fn pause(draw: &mut Draw, mean: Time) -> Time {
+    if draw.is_even() { mean } else { draw.skewed(mean) }
 }
 
 fn probe_op(probe: Probe) -> Op {

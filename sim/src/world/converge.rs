@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Checked, Run, peer_id};
+use super::{Checked, Verdict, World, peer_id};
 use crate::client::{Client, PROBE_STEPS};
 use crate::observe::{Observation, Observer, Violation};
 use crate::queue::Event;
@@ -40,10 +40,10 @@ impl Healing {
     }
 }
 
-impl<O: Observer> Run<'_, O> {
+impl<O: Observer> World<O> {
     pub(super) fn heal(&mut self) -> Checked {
         self.network.heal();
-        self.healing = Some(Healing::new(self.schedule, self.now));
+        self.healing = Some(Healing::new(&self.schedule, self.now));
         self.observe(&Observation::Healed)?;
         for slot in &mut self.slots {
             slot.sync_extra = 0;
@@ -52,16 +52,16 @@ impl<O: Observer> Run<'_, O> {
         }
         for client in 0..self.clients.len() {
             self.clients[client].calm(self.now + AFTERGLOW);
-            self.client_wakes[client] = self.clients[client].deadline();
+            self.client_wakes[client] = (self.clients[client].deadline(), self.events);
         }
         let timeout_ms = self.schedule.limits.session_timeout_max_ms;
         for node in 0..self.slots.len() {
             let client = Client::probe(self.clients.len(), node, self.slots.len(), timeout_ms, self.now);
-            self.client_wakes.push(client.deadline());
+            self.client_wakes.push((client.deadline(), self.events));
             self.client_conns.push(None);
             self.clients.push(client);
         }
-        self.queue.push(self.now + POLL, Event::Poll);
+        self.memory.queue.push(self.now + POLL, Event::Poll);
         Ok(())
     }
 
@@ -74,7 +74,7 @@ impl<O: Observer> Run<'_, O> {
         };
         match (unserved, unsettled) {
             (None, None) => {
-                self.done = true;
+                self.verdict = Some(Verdict::Clean);
                 let nodes: Vec<_> = self.slots.iter().filter_map(|slot| slot.node.as_ref()).collect();
                 self.observer.observe(self.now, &Observation::Finished { nodes: &nodes })
             }
@@ -96,7 +96,7 @@ impl<O: Observer> Run<'_, O> {
                 ),
             )),
             _ => {
-                self.queue.push(self.now + POLL, Event::Poll);
+                self.memory.queue.push(self.now + POLL, Event::Poll);
                 Ok(())
             }
         }

@@ -3,18 +3,18 @@
 use vivarium_core::Node;
 use vivarium_core::io::{Boot, Input};
 
-use super::{Checked, Run, peer_id};
+use super::{Checked, World, peer_id};
 use crate::client::workload::USERS;
-use crate::decision::Kind;
+use crate::decision::{Kind, mix};
 use crate::network::link_bit;
 use crate::observe::{Observation, Observer, Violation};
 use crate::queue::{Event, Mend, ServerPacket};
 use crate::schedule::{FaultKind, Target};
 use crate::{MS, NodeIndex, Time};
 
-impl<O: Observer> Run<'_, O> {
+impl<O: Observer> World<O> {
     pub(super) fn fault(&mut self, index: usize) -> Checked {
-        let schedule = self.schedule;
+        let schedule = self.schedule.clone();
         let kind = &schedule.faults[index].kind;
         match *kind {
             FaultKind::Crash { target, power, down } => {
@@ -59,7 +59,7 @@ impl<O: Observer> Run<'_, O> {
             FaultKind::SlowDisk { target, extra, length } => {
                 let node = self.aim(kind, target)?;
                 self.slots[node].sync_extra = extra;
-                self.queue.push(self.until(length), Event::Mend { what: Mend::SlowDisk { node } });
+                self.memory.queue.push(self.until(length), Event::Mend { what: Mend::SlowDisk { node } });
                 Ok(())
             }
             FaultKind::Retire { target, down } => {
@@ -73,10 +73,11 @@ impl<O: Observer> Run<'_, O> {
             FaultKind::Disconnect { target } => {
                 let node = self.aim(kind, target)?;
                 let other =
-                    self.decisions.draw(Kind::Fault, 1, self.now).below(self.slots.len() as u64) as usize;
+                    self.memory.decisions.draw(Kind::Fault, 1, self.now).below(self.slots.len() as u64)
+                        as usize;
                 if other != node {
-                    self.queue.push(self.now, Event::PeerGone { node, peer: other });
-                    self.queue.push(self.now + MS, Event::PeerGone { node: other, peer: node });
+                    self.memory.queue.push(self.now, Event::PeerGone { node, peer: other });
+                    self.memory.queue.push(self.now + MS, Event::PeerGone { node: other, peer: node });
                 }
                 Ok(())
             }
@@ -92,7 +93,9 @@ impl<O: Observer> Run<'_, O> {
         };
         let node = match wanted {
             Some(node) => node,
-            None => self.decisions.draw(Kind::Fault, 0, self.now).below(self.slots.len() as u64) as usize,
+            None => {
+                self.memory.decisions.draw(Kind::Fault, 0, self.now).below(self.slots.len() as u64) as usize
+            }
         };
         self.observe(&Observation::Fault { kind, node: Some(node) })?;
         Ok(node)
@@ -114,7 +117,7 @@ impl<O: Observer> Run<'_, O> {
         if slot.wake_at != Time::MAX {
             slot.wake_at = slot.wake_at.max(until);
         }
-        self.queue.push(until, Event::Mend { what: Mend::Pause { node } });
+        self.memory.queue.push(until, Event::Mend { what: Mend::Pause { node } });
     }
 
     fn cut(&mut self, is_cut: impl Fn(usize, usize) -> bool, length: Time) {
@@ -128,7 +131,7 @@ impl<O: Observer> Run<'_, O> {
         }
         let until = self.until(length);
         self.network.cut(links, until);
-        self.queue.push(until, Event::Mend { what: Mend::Cut { links } });
+        self.memory.queue.push(until, Event::Mend { what: Mend::Cut { links } });
     }
 
     /// A process ends at once. With `power`, so does its machine: nobody is told.
@@ -136,7 +139,7 @@ impl<O: Observer> Run<'_, O> {
         if self.slots[node].node.is_none() {
             return Ok(());
         }
-        let mut draw = self.decisions.draw(Kind::Crash, node, self.now);
+        let mut draw = self.memory.decisions.draw(Kind::Crash, node, self.now);
         let survivors = self.slots[node].disk.crash(&mut draw);
         self.end(node, &survivors, power, down)
     }
@@ -168,14 +171,14 @@ impl<O: Observer> Run<'_, O> {
         self.observer.observe(self.now, &Observation::Ended { node })?;
         self.slots[node].end();
         let life = self.slots[node].life;
-        self.queue.push(self.until(down), Event::Restart { node, life });
+        self.memory.queue.push(self.until(down), Event::Restart { node, life });
         self.hang_up(node, power);
         if !power {
             for peer in (0..self.slots.len()).filter(|peer| *peer != node) {
-                let mut draw = self.decisions.draw(Kind::Gone, peer, self.now);
+                let mut draw = self.memory.decisions.draw(Kind::Gone, peer, self.now);
                 if !draw.one_in(4) {
                     let at = self.now + draw.skewed(self.schedule.network.latency_mean);
-                    self.queue.push(at, Event::PeerGone { node: peer, peer: node });
+                    self.memory.queue.push(at, Event::PeerGone { node: peer, peer: node });
                 }
             }
         }
@@ -209,7 +212,9 @@ impl<O: Observer> Run<'_, O> {
         };
         let recovery = self.slots[node].disk.boot().map_err(|damage| boot_failed(damage.to_string()))?;
         self.observe(&Observation::Booted { node, recovery: &recovery })?;
-        let seed = self.decisions.draw(Kind::Boot, node, self.now).word();
+        let entropy = self.memory.decisions.draw(Kind::Boot, node, self.now).word();
+        // In even weather all draws are alike, and processes that are all alike never elect one of them.
+        let seed = mix(entropy.wrapping_add(node as u64));
         let boot = Boot {
             id: peer_id(node),
             voters: (0..self.slots.len()).map(peer_id).collect(),

@@ -7,7 +7,8 @@ use vivarium_core::ids::{ConnId, PeerId};
 use vivarium_core::io::Input;
 use vivarium_core::replica::PeerMessage;
 
-use super::{Checked, Run, codec, node_index};
+use super::{Checked, Memory, World, codec, node_index};
+use crate::choice::{Act, Luck, MessageKind, What};
 use crate::client::Action;
 use crate::decision::Kind;
 use crate::network::NODES_MAX;
@@ -22,7 +23,7 @@ const CODEC_SHARE: u64 = 64;
 const PACKET_LATENCY: (Time, Time) = (30 * US, 300 * US);
 
 /// A connection of a client to a server: two streams, each in order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Conn {
     client: ClientIndex,
     pub(super) node: NodeIndex,
@@ -52,24 +53,37 @@ pub fn address(client: ClientIndex) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, 0, 0, client as u8 + 1))
 }
 
-impl<O: Observer> Run<'_, O> {
+impl<O: Observer> World<O> {
     pub(super) fn send(&mut self, from: NodeIndex, to: PeerId, message: PeerMessage) -> Checked {
         let to = node_index(to);
         assert!(to < self.slots.len() && to != from, "a message from {from} to {to}");
-        let subject = (from * NODES_MAX + to) * 32 + message_kind(&message);
-        let mut draw = self.decisions.draw(Kind::Message, subject, self.now);
+        let kind = MessageKind::of(&message);
+        let subject = (from * NODES_MAX + to) * 32 + usize::from(kind.0);
+        let (mut draw, nth) = self.memory.decisions.draw_nth(Kind::Message, subject, self.now);
         if self.is_sample() {
             codec::peer_message(&message)?;
         }
         if self.schedule.sabotage == Some(Sabotage::Mute) && from == 0 {
             return Ok(());
         }
-        let fate = self.network.fate(from, to, self.now, &mut draw);
+        let latency = self.network.latency(&mut draw);
+        let luck = match &self.listed {
+            Some(listed) => listed.luck(from, to, kind, self.now, nth),
+            None => self.network.luck(&mut draw),
+        };
+        let fate = self.network.fate(from, to, self.now, latency, luck);
+        if luck != Luck::default() {
+            self.record(|| What::Message { from, to, kind, nth, luck });
+        }
+        if luck != Luck::default() || fate.first.is_none() {
+            let (arrives, again) = (fate.first, fate.again);
+            self.observe(&Observation::Unlucky { from, to, message: &message, arrives, again })?;
+        }
         if let Some(at) = fate.again {
-            self.queue.push(at, Event::Arrive { from, to, message: message.clone() });
+            self.memory.queue.push(at, Event::Arrive { from, to, message: message.clone() });
         }
         if let Some(at) = fate.first {
-            self.queue.push(at, Event::Arrive { from, to, message });
+            self.memory.queue.push(at, Event::Arrive { from, to, message });
         }
         Ok(())
     }
@@ -82,10 +96,13 @@ impl<O: Observer> Run<'_, O> {
 
     /// Does what a client wants done.
     pub(super) fn act(&mut self, client: ClientIndex) -> Checked {
-        let mut actions = std::mem::take(self.actions);
+        let mut actions = std::mem::take(&mut self.memory.actions);
         for action in actions.drain(..) {
             match action {
-                Action::Connect { node, hello } => {
+                Action::Connect { node, impostor, hello } => {
+                    if impostor {
+                        self.record(|| What::Client { client, act: Act::Impersonate });
+                    }
                     let conn = name(self.conns.len());
                     self.conns.push(Conn {
                         client,
@@ -123,7 +140,7 @@ impl<O: Observer> Run<'_, O> {
                 Action::Abandon => {
                     if let Some(conn) = self.client_conns[client] {
                         self.leave(client, conn)?;
-                        let mut draw = self.decisions.draw(Kind::Gone, 32 + client % 32, self.now);
+                        let mut draw = self.memory.decisions.draw(Kind::Gone, 32 + client % 32, self.now);
                         if !draw.one_in(3) {
                             let late = draw.skewed(self.schedule.limits.silence.0);
                             self.ask(conn, ClientPacket::Gone, late);
@@ -132,8 +149,9 @@ impl<O: Observer> Run<'_, O> {
                 }
             }
         }
-        *self.actions = actions;
-        self.client_wakes[client] = self.clients[client].deadline();
+        self.memory.actions = actions;
+        // Never in the past: what else happens at this moment was planned before, and comes before.
+        self.client_wakes[client] = (self.clients[client].deadline().max(self.now), self.events);
         Ok(())
     }
 
@@ -148,7 +166,7 @@ impl<O: Observer> Run<'_, O> {
         let latency = self.packet_latency(conn) + late;
         let state = &mut self.conns[place(conn)];
         state.up = state.up.max(self.now + latency);
-        self.queue.push(state.up, Event::ToServer { conn, packet });
+        self.memory.queue.push(state.up, Event::ToServer { conn, packet });
     }
 
     pub(super) fn reply(&mut self, conn: ConnId, packet: ServerPacket) {
@@ -156,7 +174,7 @@ impl<O: Observer> Run<'_, O> {
         let state = &mut self.conns[place(conn)];
         if state.client_open {
             state.down = state.down.max(self.now + latency);
-            self.queue.push(state.down, Event::ToClient { conn, packet });
+            self.memory.queue.push(state.down, Event::ToClient { conn, packet });
         }
     }
 
@@ -186,20 +204,21 @@ impl<O: Observer> Run<'_, O> {
 
     fn packet_latency(&mut self, conn: ConnId) -> Time {
         let subject = self.conns[place(conn)].client % 64;
-        let mut draw = self.decisions.draw(Kind::Packet, subject, self.now);
+        let mut draw = self.memory.decisions.draw(Kind::Packet, subject, self.now);
         PACKET_LATENCY.0 + draw.skewed(PACKET_LATENCY.1)
     }
 
     /// The server closes a connection: what is queued still arrives.
     pub(super) fn close(&mut self, conn: ConnId) {
         self.reply(conn, ServerPacket::Closed);
-        let mut draw = self.decisions.draw(Kind::Packet, self.conns[place(conn)].client % 64, self.now);
+        let mut draw =
+            self.memory.decisions.draw(Kind::Packet, self.conns[place(conn)].client % 64, self.now);
         let state = &mut self.conns[place(conn)];
         state.server_open = false;
         if draw.one_in(2) {
             // "Gone" may be said after a close, or not.
             state.up = state.up.max(self.now + US);
-            self.queue.push(state.up, Event::ToServer { conn, packet: ClientPacket::Gone });
+            self.memory.queue.push(state.up, Event::ToServer { conn, packet: ClientPacket::Gone });
         }
     }
 
@@ -243,8 +262,8 @@ impl<O: Observer> Run<'_, O> {
                     codec::response(&response)?;
                 }
                 self.observe(&Observation::Connected { client, conn, response: &response })?;
-                let mut draw = self.decisions.draw(Kind::Client, client, self.now);
-                self.clients[client].connected(&response, self.now, &mut draw, self.actions);
+                let Memory { decisions, actions, .. } = &mut self.memory;
+                self.clients[client].connected(&response, self.now, decisions, actions);
             }
             ServerPacket::Reply(reply) => {
                 if self.is_sample()
@@ -253,7 +272,7 @@ impl<O: Observer> Run<'_, O> {
                     codec::reply(&reply, op)?;
                 }
                 self.observe(&Observation::Received { client, conn, reply: &reply })?;
-                self.clients[client].received(&reply, self.now, self.actions);
+                self.clients[client].received(&reply, self.now, &mut self.memory.actions);
             }
             ServerPacket::Event(event) => {
                 if self.is_sample() {
@@ -264,34 +283,9 @@ impl<O: Observer> Run<'_, O> {
             }
             ServerPacket::Closed => {
                 self.leave(client, conn)?;
-                let mut draw = self.decisions.draw(Kind::Client, client, self.now);
-                self.clients[client].lost(self.now, &mut draw);
+                self.clients[client].lost(self.now, &mut self.memory.decisions);
             }
         }
         self.act(client)
-    }
-}
-
-/// A number below 32 for each kind of message: part of the key of its fate.
-fn message_kind(message: &PeerMessage) -> usize {
-    match message {
-        PeerMessage::PreVote { .. } => 0,
-        PeerMessage::PreVoteReply { .. } => 1,
-        PeerMessage::NewEpoch { .. } => 2,
-        PeerMessage::Refused { .. } => 3,
-        PeerMessage::Vow(_) => 4,
-        PeerMessage::Heartbeat { .. } => 5,
-        PeerMessage::Alive { .. } => 6,
-        PeerMessage::Position { .. } => 7,
-        PeerMessage::Truncate { .. } => 8,
-        PeerMessage::Propose { .. } => 9,
-        PeerMessage::Commit { .. } => 10,
-        PeerMessage::SnapshotChunk { .. } => 11,
-        PeerMessage::SnapshotReceived { .. } => 12,
-        PeerMessage::Forward { .. } => 13,
-        PeerMessage::Barrier { .. } => 14,
-        PeerMessage::BarrierPassed { .. } => 15,
-        PeerMessage::Heard { .. } => 16,
-        PeerMessage::HandOver { .. } => 17,
     }
 }

@@ -12,29 +12,44 @@ mod links;
 pub use links::address;
 mod slot;
 
+use std::sync::Arc;
+
 use vivarium_core::Node;
 use vivarium_core::api::Reply;
 use vivarium_core::ids::{ConnId, PeerId};
 use vivarium_core::io::{Input, Lane, Output, Outputs};
 
-use crate::client::{Action, Client};
+use crate::choice::{Act, Choice, Listed, What};
+use crate::client::{Action, Chosen, Client, Script};
 use crate::decision::{Decisions, Draw, Kind};
 use crate::fold::Fold;
 use crate::network::Network;
-use crate::observe::{Observation, Observer, Violation};
+use crate::observe::{Happening, Observation, Observer, Violation};
 use crate::queue::{Event, Mend, Queue, ServerPacket};
-use crate::schedule::{NetworkOdds, Sabotage, Schedule};
-use crate::{ClientIndex, NodeIndex, Time};
+use crate::schedule::{Choices, ClientPlan, Sabotage, Schedule};
+use crate::{ClientIndex, EventId, NodeIndex, Time};
 use slot::Slot;
 
-/// A place where runs happen, one after the other, in the same memory.
-#[derive(Debug)]
-pub struct World {
+/// Memory that one run leaves to the next.
+#[derive(Clone, Debug)]
+pub struct Memory {
     decisions: Decisions,
     queue: Queue,
     out: Outputs,
     spare: Vec<Output>,
     actions: Vec<Action>,
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory {
+            decisions: Decisions::new(0),
+            queue: Queue::default(),
+            out: Outputs::default(),
+            spare: Vec::new(),
+            actions: Vec::new(),
+        }
+    }
 }
 
 /// How a run ended.
@@ -62,136 +77,197 @@ pub struct Report {
 /// What any handler may come to: the run ends at the first violation.
 type Checked = Result<(), Box<Violation>>;
 
-/// One run in progress.
-struct Run<'w, O: Observer> {
-    schedule: &'w Schedule,
-    observer: &'w mut O,
-    decisions: &'w mut Decisions,
-    queue: &'w mut Queue,
-    out: &'w mut Outputs,
-    spare: &'w mut Vec<Output>,
-    actions: &'w mut Vec<Action>,
+/// One run in progress. A clone of it goes on as the original would, until something is told to one of them only.
+#[derive(Clone, Debug)]
+pub struct World<O> {
+    schedule: Arc<Schedule>,
+    observer: O,
+    memory: Memory,
+    listed: Option<Listed>,
+    recorded: Option<Vec<Choice>>,
     now: Time,
     slots: Vec<Slot>,
     network: Network,
     clients: Vec<Client>,
-    client_wakes: Vec<Time>,
+    client_wakes: Vec<(Time, EventId)>,
     client_conns: Vec<Option<ConnId>>,
     conns: Vec<links::Conn>,
     /// A reply that sabotage holds back.
     held: Option<(ConnId, Reply)>,
     healing: Option<converge::Healing>,
-    done: bool,
+    verdict: Option<Verdict>,
     fold: Fold,
-    events: u64,
+    events: EventId,
 }
 
-impl World {
-    /// A place for runs.
-    pub fn new() -> World {
-        World {
-            decisions: Decisions::new(0),
-            queue: Queue::default(),
-            out: Outputs::default(),
-            spare: Vec::new(),
-            actions: Vec::new(),
-        }
-    }
-
-    /// Runs a schedule to its end, or to the first property that is broken.
-    pub fn run<O: Observer>(&mut self, schedule: &Schedule, observer: &mut O) -> Report {
-        self.decisions.reset(schedule.seed);
-        self.queue.clear();
-        self.out.list.clear();
-        self.spare.clear();
-        self.actions.clear();
-        let clients = schedule.clients.iter().enumerate();
+impl<O: Observer> World<O> {
+    /// A world in which nothing has happened yet.
+    pub fn new(schedule: Arc<Schedule>, observer: O, mut memory: Memory) -> World<O> {
+        memory.decisions.reset(schedule.seed, schedule.even);
+        memory.queue.clear();
+        memory.out.list.clear();
+        memory.spare.clear();
+        memory.actions.clear();
+        let listed = match &schedule.choices {
+            Choices::Drawn => None,
+            Choices::Listed(choices) => Some(Listed::new(choices)),
+        };
         let clients: Vec<Client> =
-            clients.map(|(index, plan)| Client::new(index, plan.clone(), schedule.nodes)).collect();
-        let mut run = Run {
-            schedule,
+            schedule.clients.iter().enumerate().map(|(index, plan)| client(&schedule, index, plan)).collect();
+        World {
             observer,
-            decisions: &mut self.decisions,
-            queue: &mut self.queue,
-            out: &mut self.out,
-            spare: &mut self.spare,
-            actions: &mut self.actions,
+            memory,
+            listed,
+            recorded: None,
             now: 0,
             slots: Vec::new(),
-            network: Network::new(NetworkOdds { ..schedule.network }),
-            client_wakes: clients.iter().map(Client::deadline).collect(),
+            network: Network::new(schedule.network),
+            client_wakes: clients.iter().map(|client| (client.deadline(), 0)).collect(),
             client_conns: vec![None; clients.len()],
             clients,
             conns: Vec::new(),
             held: None,
             healing: None,
-            done: false,
+            verdict: None,
             fold: Fold::default(),
             events: 0,
-        };
-        let verdict = match run.run_out() {
-            Ok(()) => Verdict::Clean,
-            Err(violation) => Verdict::Broken(violation),
-        };
-        Report { verdict, at: run.now, events: run.events, hash: run.fold.value() }
+            schedule,
+        }
     }
-}
 
-impl Default for World {
-    fn default() -> World {
-        World::new()
+    /// From now on takes note of the choices that are made.
+    pub fn recording(&mut self) {
+        self.recorded = Some(Vec::new());
     }
-}
 
-impl<O: Observer> Run<'_, O> {
-    fn run_out(&mut self) -> Checked {
-        self.begin()?;
-        while !self.done {
-            let Some((at, who)) = self.next() else {
-                return Err(stall("nothing will ever happen again".into()));
-            };
-            assert!(at >= self.now, "time goes on");
-            self.now = at;
-            self.events += 1;
-            if self.events > self.schedule.events_max {
-                return Err(stall(format!("{} events by {} ms", self.events, at / crate::MS)));
+    /// The choices that were made since [`World::recording`], by time.
+    pub fn recorded(&self) -> &[Choice] {
+        self.recorded.as_deref().unwrap_or_default()
+    }
+
+    /// The schedule it follows.
+    pub fn schedule(&self) -> &Arc<Schedule> {
+        &self.schedule
+    }
+
+    /// Who watches.
+    pub fn observer(&self) -> &O {
+        &self.observer
+    }
+
+    /// What happened last, and when; 0 before anything has.
+    pub fn present(&self) -> (EventId, Time) {
+        (self.events, self.now)
+    }
+
+    /// The process that runs on a machine, if one does.
+    pub fn node(&self, node: NodeIndex) -> Option<&Node> {
+        self.slots.get(node)?.node.as_ref()
+    }
+
+    /// What a machine's clocks show.
+    pub fn clock(&self, node: NodeIndex) -> Option<vivarium_core::time::Now> {
+        Some(self.slots.get(node)?.clock.now(self.now))
+    }
+
+    /// From now on what is not listed is decided by another seed: the same past, another future.
+    pub fn reseed(&mut self, seed: u64) {
+        self.memory.decisions.reset(seed, self.schedule.even);
+    }
+
+    /// Runs to the end, or to the first property that is broken.
+    pub fn run(&mut self) -> Report {
+        while self.advance() {}
+        self.report()
+    }
+
+    /// Lets the next thing happen. Whether there was one.
+    pub fn advance(&mut self) -> bool {
+        if self.verdict.is_some() {
+            return false;
+        }
+        if let Err(violation) = self.next_event() {
+            self.verdict = Some(Verdict::Broken(violation));
+        }
+        true
+    }
+
+    /// What there is to say about the run so far.
+    pub fn report(&self) -> Report {
+        Report {
+            verdict: self.verdict.clone().unwrap_or(Verdict::Clean),
+            at: self.now,
+            events: self.events,
+            hash: self.fold.value(),
+        }
+    }
+
+    /// Ends it here and leaves its memory and its observer to others.
+    pub fn into_parts(self) -> (Memory, O) {
+        (self.memory, self.observer)
+    }
+
+    fn next_event(&mut self) -> Checked {
+        if self.events == 0 && self.slots.is_empty() {
+            return self.begin();
+        }
+        let Some((at, who)) = self.next() else {
+            return Err(stall("nothing will ever happen again".into()));
+        };
+        assert!(at >= self.now, "time goes on");
+        self.now = at;
+        self.events += 1;
+        self.memory.queue.during(self.events);
+        if self.events > self.schedule.events_max {
+            return Err(stall(format!("{} events by {} ms", self.events, at / crate::MS)));
+        }
+        match who {
+            Next::Event => {
+                let (_, cause, event) = self.memory.queue.pop().expect("it was there a moment ago");
+                self.happening(cause, Happening::Event(&event))?;
+                self.happen(cause, event)
             }
-            match who {
-                Next::Event => {
-                    let (_, event) = self.queue.pop().expect("it was there a moment ago");
-                    self.happen(event)?;
-                }
-                Next::Node(node) => self.step(node, Input::Wake)?,
-                Next::Client(client) => self.wake_client(client)?,
+            Next::Node(node) => {
+                self.happening(self.slots[node].wake_cause, Happening::Node(node))?;
+                self.step(node, Input::Wake)
+            }
+            Next::Client(client) => {
+                self.happening(self.client_wakes[client].1, Happening::Client(client))?;
+                self.wake_client(client)
             }
         }
-        Ok(())
+    }
+
+    fn happening(&mut self, cause: EventId, what: Happening<'_>) -> Checked {
+        let id = self.events;
+        self.observer.observe(self.now, &Observation::Happening { id, cause, what })
     }
 
     fn begin(&mut self) -> Checked {
-        self.observe(&Observation::Started { schedule: self.schedule })?;
+        let schedule = self.schedule.clone();
+        self.observe(&Observation::Started { schedule: &schedule })?;
         for node in 0..self.schedule.nodes {
-            let slot = Slot::new(self.schedule, node, self.decisions);
+            let slot = Slot::new(&schedule, node, &mut self.memory.decisions);
             self.slots.push(slot);
-            let at = self.decisions.draw(Kind::Boot, node, 0).below(20 * crate::MS);
-            self.queue.push(at, Event::Restart { node, life: 0 });
+            let at = self.memory.decisions.draw(Kind::Boot, node, 0).below(20 * crate::MS);
+            self.memory.queue.push(at, Event::Restart { node, life: 0 });
         }
         for (index, fault) in self.schedule.faults.iter().enumerate() {
-            self.queue.push(fault.at, Event::Fault { index });
+            self.memory.queue.push(fault.at, Event::Fault { index });
         }
-        self.queue.push(self.schedule.chaos, Event::Heal);
+        self.memory.queue.push(self.schedule.chaos, Event::Heal);
         Ok(())
     }
 
     /// What comes next, and when. Among equal times: planned events, nodes, clients, in this order.
     fn next(&self) -> Option<(Time, Next)> {
-        let mut best = self.queue.next_at().map_or((Time::MAX, Next::Event), |at| (at, Next::Event));
+        let mut best = self.memory.queue.next_at().map_or((Time::MAX, Next::Event), |at| (at, Next::Event));
         for (node, slot) in self.slots.iter().enumerate() {
             if slot.wake_at < best.0 {
                 best = (slot.wake_at, Next::Node(node));
             }
         }
-        for (client, at) in self.client_wakes.iter().enumerate() {
+        for (client, (at, _)) in self.client_wakes.iter().enumerate() {
             if *at < best.0 {
                 best = (*at, Next::Client(client));
             }
@@ -199,8 +275,8 @@ impl<O: Observer> Run<'_, O> {
         (best.0 != Time::MAX).then_some((best.0.max(self.now), best.1))
     }
 
-    fn happen(&mut self, event: Event) -> Checked {
-        if let Some(event) = self.put_off(event) {
+    fn happen(&mut self, cause: EventId, event: Event) -> Checked {
+        if let Some(event) = self.put_off(cause, event) {
             match event {
                 Event::Arrive { from, to, message } => {
                     let from = peer_id(from);
@@ -231,7 +307,7 @@ impl<O: Observer> Run<'_, O> {
     }
 
     /// What is meant for a paused process waits for it to run on, in order.
-    fn put_off(&mut self, event: Event) -> Option<Event> {
+    fn put_off(&mut self, cause: EventId, event: Event) -> Option<Event> {
         let node = match &event {
             Event::Arrive { to: node, .. } | Event::PeerGone { node, .. } | Event::Synced { node, .. } => {
                 *node
@@ -247,7 +323,9 @@ impl<O: Observer> Run<'_, O> {
         };
         let until = self.slots[node].paused_until;
         if until > self.now {
-            self.queue.push(until, event);
+            // It is the same event still, and keeps its cause.
+            self.memory.queue.during(cause);
+            self.memory.queue.push(until, event);
             return None;
         }
         Some(event)
@@ -266,20 +344,21 @@ impl<O: Observer> Run<'_, O> {
             slot.wake_at = Time::MAX;
             return Ok(());
         };
-        machine.step(now, input, self.out);
+        let Memory { decisions, out, spare, .. } = &mut self.memory;
+        machine.step(now, input, out);
         self.observer.observe(self.now, &Observation::Stepped { node, machine })?;
-        slot.plan_wake(node, self.now, self.out.wake, self.schedule.wake_lag, self.decisions);
-        if self.out.list.is_empty() {
+        slot.plan_wake(node, self.now, self.events, out.wake, self.schedule.wake_lag, decisions);
+        if out.list.is_empty() {
             return Ok(());
         }
-        let mut outputs = std::mem::replace(&mut self.out.list, std::mem::take(self.spare));
+        let mut outputs = std::mem::replace(&mut out.list, std::mem::take(spare));
         for output in &outputs {
             self.fold.output(node, output);
             self.observer.observe(self.now, &Observation::Output { node, output })?;
         }
         let carried = self.carry_out_all(node, &mut outputs);
         outputs.clear();
-        *self.spare = outputs;
+        self.memory.spare = outputs;
         carried
     }
 
@@ -287,7 +366,7 @@ impl<O: Observer> Run<'_, O> {
         let crash = self.slots[node].crash_in_step;
         let mut effects = usize::MAX;
         if self.schedule.shuffle_permille > 0 || crash.is_some() {
-            let mut draw = self.decisions.draw(Kind::Step, node, self.now);
+            let mut draw = self.memory.decisions.draw(Kind::Step, node, self.now);
             if draw.permille(self.schedule.shuffle_permille) {
                 shuffle(outputs, &mut draw);
             }
@@ -344,16 +423,24 @@ impl<O: Observer> Run<'_, O> {
     fn sync(&mut self, node: NodeIndex, lane: Lane) {
         let slot = &mut self.slots[node];
         let Some(upto) = slot.disk.begin_sync(lane) else { return };
-        let mut draw = self.decisions.draw(Kind::Sync, node * 2 + lane as usize, self.now);
+        let (mut draw, nth) = self.memory.decisions.draw_nth(Kind::Sync, node * 2 + lane as usize, self.now);
         let odds = &self.schedule.disk;
-        let mut takes = odds.sync_min + draw.skewed(odds.sync_mean) + slot.sync_extra;
-        if self.healing.is_none() && draw.permille(odds.slow_permille) {
-            takes += draw.skewed(odds.slow_mean);
-        }
+        let takes = odds.sync_min + draw.skewed(odds.sync_mean) + slot.sync_extra;
         let life = slot.life;
-        self.queue.push(self.now + takes, Event::Durable { node, life, lane, upto });
+        let extra = match &self.listed {
+            Some(listed) => listed.sync_extra(node, lane, self.now, nth),
+            None if self.healing.is_none() && draw.permille(odds.slow_permille) => {
+                draw.skewed(odds.slow_mean)
+            }
+            None => 0,
+        };
+        if extra > 0 {
+            self.record(|| What::Sync { node, lane, nth, extra });
+        }
+        let takes = takes + extra;
+        self.memory.queue.push(self.now + takes, Event::Durable { node, life, lane, upto });
         if self.schedule.sabotage == Some(Sabotage::EarlySync) {
-            self.queue.push(self.now, Event::Synced { node, life, lane, upto });
+            self.memory.queue.push(self.now, Event::Synced { node, life, lane, upto });
         }
     }
 
@@ -372,18 +459,36 @@ impl<O: Observer> Run<'_, O> {
         for write in &writes {
             self.observer.observe(self.now, &Observation::Durable { node, write })?;
         }
-        let mut draw = self.decisions.draw(Kind::Sync, 32 + node * 2 + lane as usize, self.now);
+        let mut draw = self.memory.decisions.draw(Kind::Sync, 32 + node * 2 + lane as usize, self.now);
         let told = &mut self.slots[node].told[lane as usize];
         *told = (*told).max(self.now + draw.skewed(self.schedule.disk.told_mean));
-        self.queue.push(*told, Event::Synced { node, life, lane, upto });
+        self.memory.queue.push(*told, Event::Synced { node, life, lane, upto });
         self.sync(node, lane);
         Ok(())
     }
 
     fn wake_client(&mut self, client: ClientIndex) -> Checked {
-        let mut draw = self.decisions.draw(Kind::Client, client, self.now);
-        self.clients[client].wake(self.now, &mut draw, self.actions);
+        let Memory { decisions, actions, .. } = &mut self.memory;
+        let chosen = self.clients[client].wake(self.now, decisions, actions);
+        if self.recorded.is_some() {
+            let act = match (chosen, self.memory.actions.last()) {
+                (Chosen::Did(act), _) => Some(act),
+                (Chosen::Asked, Some(Action::Send(request))) => Some(Act::Ask(request.op.clone())),
+                (Chosen::Asked | Chosen::Nothing, _) => None,
+            };
+            if let Some(act) = act {
+                self.record(|| What::Client { client, act });
+            }
+        }
         self.act(client)
+    }
+
+    /// Takes note of a choice, where somebody wants that.
+    fn record(&mut self, what: impl FnOnce() -> What) {
+        let at = self.now;
+        if let Some(recorded) = &mut self.recorded {
+            recorded.push(Choice { at, what: what() });
+        }
     }
 
     fn mend(&mut self, what: Mend) {
@@ -403,6 +508,20 @@ impl<O: Observer> Run<'_, O> {
 
     fn nodes(&self) -> Vec<&Node> {
         self.slots.iter().filter_map(|slot| slot.node.as_ref()).collect()
+    }
+}
+
+fn client(schedule: &Schedule, index: ClientIndex, plan: &ClientPlan) -> Client {
+    let plan = plan.clone();
+    match &schedule.choices {
+        Choices::Drawn => Client::new(index, plan, schedule.nodes),
+        Choices::Listed(choices) => {
+            let acts = choices.iter().filter_map(|choice| match &choice.what {
+                What::Client { client, act } if *client == index => Some((choice.at, act.clone())),
+                _ => None,
+            });
+            Client::scripted(index, plan, schedule.nodes, Script::new(acts))
+        }
     }
 }
 

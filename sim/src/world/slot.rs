@@ -10,13 +10,13 @@ use crate::clock::Clock;
 use crate::decision::{Decisions, Kind};
 use crate::disk::Disk;
 use crate::schedule::Schedule;
-use crate::{NodeIndex, Time};
+use crate::{EventId, NodeIndex, Time};
 
 /// The cluster that all simulated nodes belong to.
 const CLUSTER: u64 = 0x7669_7661_7269_756d;
 
 /// A machine.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Slot {
     pub(super) node: Option<Node>,
     /// Counts processes; what is meant for an earlier one does not reach this one.
@@ -26,6 +26,8 @@ pub(super) struct Slot {
     /// When the process is woken next; `Time::MAX` for never.
     pub(super) wake_at: Time,
     wake: Option<Instant>,
+    /// The event after which it was decided.
+    pub(super) wake_cause: EventId,
     pub(super) paused_until: Time,
     pub(super) leading: bool,
     /// Crash in the midst of the next step that has something to lose, for so long.
@@ -51,6 +53,7 @@ impl Slot {
             disk: Disk::new(identity, segment_writes, retain),
             wake_at: Time::MAX,
             wake: None,
+            wake_cause: 0,
             paused_until: 0,
             leading: false,
             crash_in_step: None,
@@ -65,6 +68,7 @@ impl Slot {
         &mut self,
         node: NodeIndex,
         now: Time,
+        present: EventId,
         wake: Option<Instant>,
         lag_mean: Time,
         decisions: &mut Decisions,
@@ -73,6 +77,7 @@ impl Slot {
             return;
         }
         self.wake = wake;
+        self.wake_cause = present;
         self.wake_at = match wake {
             None => Time::MAX,
             Some(wake) => {
