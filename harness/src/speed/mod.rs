@@ -11,10 +11,12 @@
 
 pub mod profiles;
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
-use vivarium_sim::{Observation, Observer, Schedule, Time, Verdict, Violation, World};
+use vivarium_sim::{Memory, Observation, Observer, Schedule, Time, Verdict, Violation, World};
 
 use crate::end::{End, Usage};
 use crate::run::Runner;
@@ -120,10 +122,12 @@ fn measure(profile: &Profile, plan: &Args, calibration_ns: &mut f64) -> Result<M
         let seen = seen?;
         ensure!(round == 0 || counts == seen, "the same schedules gave another result the second time");
         counts = seen;
-        let mut world = World::new();
+        let mut memory = Memory::default();
         let (seconds, ()) = timed(|| {
             for schedule in &schedules {
-                world.run(schedule, &mut ());
+                let mut world = World::new(Arc::new(schedule.clone()), (), std::mem::take(&mut memory));
+                world.run();
+                memory = world.into_parts().0;
             }
         })?;
         bare = bare.min(seconds);
