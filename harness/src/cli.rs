@@ -5,6 +5,7 @@ use anyhow::Result;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::end::{End, INTERNAL, USAGE, code_of};
+use crate::recording::command as recording;
 use crate::{hunt, replay, speed};
 
 /// Put the coordination service through disasters, each a function of its seed.
@@ -21,6 +22,8 @@ enum Command {
     Replay(replay::Args),
     Corpus(replay::CorpusArgs),
     Speed(speed::Args),
+    Record(recording::RecordArgs),
+    Show(recording::ShowArgs),
 }
 
 /// The verbs by what they are for. One that stands nowhere here is told last, under "More".
@@ -28,7 +31,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Find failures", &["hunt", "merge", "corpus", "check-determinism"]),
     ("Understand one", &["replay", "shrink", "explain", "step", "view", "diff", "causes", "to-test"]),
     ("Measure the simulator itself", &["bugs", "cover", "speed"]),
-    ("Plumbing", &["record", "hashes"]),
+    ("Plumbing", &["record", "show", "hashes"]),
 ];
 
 fn dispatch(command: Command) -> Result<End> {
@@ -37,6 +40,8 @@ fn dispatch(command: Command) -> Result<End> {
         Command::Replay(args) => replay::run(&args),
         Command::Corpus(args) => replay::run_corpus(&args),
         Command::Speed(args) => speed::run(&args),
+        Command::Record(args) => recording::record(&args),
+        Command::Show(args) => recording::show(&args),
     }
 }
 

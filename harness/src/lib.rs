@@ -5,6 +5,7 @@
 //!   run      one schedule under all checkers, panics included
 //!   hunt     many seeds, on all cores
 //!   replay   one seed or one trace file again, told event by event
+//!   recording/  a run as data: all events with their causes, and the `*.trace` files that hold them
 //!   trace    the trace files of `traces/`: one for each bug that a schedule once found
 //!   speed/   how fast all this is
 //!   tell     a readable line for each event
@@ -18,6 +19,7 @@ pub mod check;
 pub mod cli;
 pub mod end;
 pub mod hunt;
+pub mod recording;
 pub mod replay;
 pub mod run;
 pub mod speed;
