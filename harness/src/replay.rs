@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use vivarium_sim::{Report, Schedule, Verdict};
 
-use crate::run::{End, Runner, describe};
+use crate::run::{End, Runner, describe, listed};
 use crate::tell::Teller;
 use crate::trace::Trace;
 
@@ -21,6 +21,9 @@ pub struct Args {
     /// A line for each event.
     #[arg(long, short)]
     verbose: bool,
+    /// Write the run as a trace file that lists every choice; `-` for the standard output.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
 /// Run all schedule files of a directory
@@ -36,6 +39,16 @@ pub struct CorpusArgs {
 /// # Errors
 /// When the file cannot be read.
 pub fn run(args: &Args) -> Result<End> {
+    if let Some(output) = &args.output {
+        let schedule = match (args.seed, &args.file) {
+            (Some(seed), _) => Schedule::draw(seed),
+            (None, Some(path)) => Trace::load(path)?.schedule,
+            (None, None) => unreachable!("clap demands a seed or a file"),
+        };
+        let (report, choices) = Runner::default().record(&schedule, &mut ());
+        Trace::of(listed(&schedule, choices), &report).save(output)?;
+        return Ok(if report.verdict == Verdict::Clean { End::Clean } else { End::Broken });
+    }
     match (args.seed, &args.file) {
         (Some(number), _) => seed(number, args.verbose),
         (None, Some(path)) => file(path, args.verbose),
@@ -75,13 +88,15 @@ pub fn seed(seed: u64, verbose: bool) -> Result<End> {
 /// # Errors
 /// When it cannot be read.
 pub fn file(path: &Path, verbose: bool) -> Result<End> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
-    let trace = Trace::parse(&text).with_context(|| format!("{}", path.display()))?;
+    let trace = Trace::load(path)?;
     let report = replay(&trace.schedule, verbose);
     let name = path.display();
     Ok(match (&report.verdict, &trace.expect) {
         (Verdict::Clean, None) => {
             println!("{name}: every property holds, as expected; {}", figures(&report));
+            if let Some(hash) = trace.hash.filter(|hash| *hash != report.hash) {
+                println!("    (the code has changed since it was written, when the hash was {hash:016x})");
+            }
             End::Clean
         }
         (Verdict::Broken(violation), Some(expected)) if violation.property == expected => {

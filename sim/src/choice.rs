@@ -59,7 +59,7 @@ pub enum Act {
     /// Goes to another server while the old connection lives on.
     Move,
     /// Sends nothing for so long, not even pings.
-    Silence(Time),
+    Silence(#[serde(with = "crate::times")] Time),
     /// Shows a wrong password when it connects next.
     Impersonate,
 }

@@ -29,6 +29,7 @@ pub mod network;
 pub mod observe;
 pub mod queue;
 pub mod schedule;
+pub mod times;
 pub mod world;
 
 pub use choice::Choice;

@@ -78,12 +78,15 @@ pub enum Sabotage {
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkOdds {
     /// Least latency.
+    #[serde(with = "crate::times")]
     pub latency_min: Time,
     /// Mean of what comes on top.
+    #[serde(with = "crate::times")]
     pub latency_mean: Time,
     /// Messages in a thousand that are much later.
     pub slow_permille: u32,
     /// Mean of their delay.
+    #[serde(with = "crate::times")]
     pub slow_mean: Time,
     /// Messages in a thousand that are lost.
     pub loss_permille: u32,
@@ -100,14 +103,18 @@ pub struct NetworkOdds {
 #[serde(default, deny_unknown_fields)]
 pub struct DiskOdds {
     /// Least time of a sync.
+    #[serde(with = "crate::times")]
     pub sync_min: Time,
     /// Mean of what comes on top.
+    #[serde(with = "crate::times")]
     pub sync_mean: Time,
     /// Syncs in a thousand that take much longer.
     pub slow_permille: u32,
     /// Mean of theirs.
+    #[serde(with = "crate::times")]
     pub slow_mean: Time,
     /// Mean time between a write being durable and the process being told.
+    #[serde(with = "crate::times")]
     pub told_mean: Time,
 }
 
@@ -116,10 +123,12 @@ pub struct DiskOdds {
 #[serde(default, deny_unknown_fields)]
 pub struct ClientPlan {
     /// When it first connects.
+    #[serde(with = "crate::times")]
     pub start: Time,
     /// The session timeout it asks for, ms.
     pub timeout_ms: i32,
     /// Mean time between requests.
+    #[serde(with = "crate::times")]
     pub think: Time,
     /// Requests it sends without waiting for answers, at most.
     pub pipeline: usize,
@@ -138,6 +147,7 @@ pub struct ClientPlan {
     /// or tries a session with a wrong password.
     pub impostor_permille: u32,
     /// When it dies without a word, if it does.
+    #[serde(with = "crate::times::optional")]
     pub dies: Option<Time>,
     /// Whether it is so old that it does not know the read-only flag.
     pub old: bool,
@@ -156,23 +166,60 @@ pub struct Fault {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum FaultKind {
     /// A process ends at once and starts again after `down`. `power`: so silently that nobody is told.
-    Crash { target: Target, power: bool, down: Time },
+    Crash {
+        target: Target,
+        power: bool,
+        #[serde(with = "crate::times")]
+        down: Time,
+    },
     /// A process ends in the middle of carrying out its next step that has more than one output.
-    CrashInStep { target: Target, down: Time },
+    CrashInStep {
+        target: Target,
+        #[serde(with = "crate::times")]
+        down: Time,
+    },
     /// The power of all goes.
-    CrashAll { down: Time },
+    CrashAll {
+        #[serde(with = "crate::times")]
+        down: Time,
+    },
     /// A process stands still, then finds all that happened meanwhile.
-    Pause { target: Target, length: Time },
+    Pause {
+        target: Target,
+        #[serde(with = "crate::times")]
+        length: Time,
+    },
     /// Bit `n` of `side` says on which side node `n` is. Messages to (or, `both`, between) the sides do not arrive.
-    Partition { side: u8, both: bool, length: Time },
+    Partition {
+        #[serde(with = "sides")]
+        side: u8,
+        both: bool,
+        #[serde(with = "crate::times")]
+        length: Time,
+    },
     /// The target hears nobody, or, `both`, neither hears nor is heard.
-    Isolate { target: Target, both: bool, length: Time },
+    Isolate {
+        target: Target,
+        both: bool,
+        #[serde(with = "crate::times")]
+        length: Time,
+    },
     /// A node's wall clock jumps.
     WallJump { target: Target, by_ms: i64 },
     /// A node's syncs take this much longer.
-    SlowDisk { target: Target, extra: Time, length: Time },
+    SlowDisk {
+        target: Target,
+        #[serde(with = "crate::times")]
+        extra: Time,
+        #[serde(with = "crate::times")]
+        length: Time,
+    },
     /// A node is asked to end; it starts again after `down`.
-    Retire { target: Target, down: Time },
+    Retire {
+        target: Target,
+        #[serde(with = "crate::times")]
+        down: Time,
+    },
     /// A node's transport to another breaks for a moment.
     Disconnect { target: Target },
 }
@@ -181,7 +228,7 @@ pub enum FaultKind {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Target {
     /// This one.
-    Node(NodeIndex),
+    Node(#[serde(with = "one_based")] NodeIndex),
     /// One that leads; else any.
     Leader,
     /// One that has writes on their way to the disk; else any.
@@ -232,6 +279,45 @@ impl Default for ClientPlan {
     }
 }
 
+/// Servers are counted from 1 where people read it, as their names are.
+mod one_based {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(node: &usize, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(*node as u64 + 1)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+        match usize::deserialize(deserializer)? {
+            number @ 1..=8 => Ok(number - 1),
+            other => Err(serde::de::Error::custom(format!("server {other}: they are numbered from 1 to 8"))),
+        }
+    }
+}
+
+/// The servers of one side of a partition, as the list of their names.
+mod sides {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(side: &u8, serializer: S) -> Result<S::Ok, S::Error> {
+        let names: Vec<u8> = (0..8).filter(|bit| side >> bit & 1 == 1).map(|bit| bit + 1).collect();
+        names.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+        let mut side = 0;
+        for name in Vec::<u8>::deserialize(deserializer)? {
+            if !(1..=8).contains(&name) {
+                return Err(serde::de::Error::custom(format!(
+                    "server {name}: they are numbered from 1 to 8"
+                )));
+            }
+            side |= 1 << (name - 1);
+        }
+        Ok(side)
+    }
+}
+
 /// The source of a schedule's draws. `rand`'s own distributions change between releases; raw words do not.
 struct Source(ChaCha8Rng);
 
@@ -248,6 +334,28 @@ impl Source {
 }
 
 impl Schedule {
+    /// A plain schedule: three servers with right clocks and default limits, nothing goes wrong, nobody asks anything.
+    pub fn plain(seed: u64) -> Schedule {
+        Schedule {
+            seed,
+            nodes: 3,
+            clocks: vec![Clock::default(); 3],
+            limits: Limits::default(),
+            superuser: false,
+            chaos: 1000 * MS,
+            network: NetworkOdds::default(),
+            disk: DiskOdds::default(),
+            shuffle_permille: 0,
+            wake_lag: 0,
+            clients: Vec::new(),
+            faults: Vec::new(),
+            events_max: 400_000,
+            choices: Choices::Listed(Vec::new()),
+            even: true,
+            sabotage: None,
+        }
+    }
+
     /// Draws the schedule of a seed.
     pub fn draw(seed: u64) -> Schedule {
         let mut source = Source::new(seed);
