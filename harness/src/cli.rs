@@ -6,7 +6,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::end::{End, INTERNAL, USAGE, code_of};
 use crate::recording::command as recording;
-use crate::{hunt, replay, speed};
+use crate::{bugs, hunt, replay, speed};
 
 /// Put the coordination service through disasters, each a function of its seed.
 #[derive(Parser, Debug)]
@@ -21,6 +21,7 @@ enum Command {
     Hunt(hunt::Args),
     Replay(replay::Args),
     Corpus(replay::CorpusArgs),
+    Bugs(bugs::Args),
     Speed(speed::Args),
     Record(recording::RecordArgs),
     Show(recording::ShowArgs),
@@ -39,6 +40,7 @@ fn dispatch(command: Command) -> Result<End> {
         Command::Hunt(args) => hunt::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Corpus(args) => replay::run_corpus(&args),
+        Command::Bugs(args) => bugs::run(&args),
         Command::Speed(args) => speed::run(&args),
         Command::Record(args) => recording::record(&args),
         Command::Show(args) => recording::show(&args),

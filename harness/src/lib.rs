@@ -9,12 +9,14 @@
 //!   trace    the trace files of `traces/`: one for each bug that a schedule once found
 //!   speed/   how fast all this is
 //!   tell     a readable line for each event
+//!   bugs/    known bugs planted one at a time, and how long the hunt takes to find each
 //!   cli      the verbs of the command line; what a verb takes stands beside what it does
 //!   end      how a command ends: the exit codes
 //! ```
 
 #![forbid(unsafe_code)]
 
+pub mod bugs;
 pub mod check;
 pub mod cli;
 pub mod end;

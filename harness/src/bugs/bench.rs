@@ -1,0 +1,171 @@
+//! Building the planted copy, and hunting for one bug in it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use super::plant::VARIABLE;
+
+/// Past its budget by this much, a hunt is taken to be stuck within one schedule, and ended.
+const GRACE: Duration = Duration::from_secs(20);
+/// Less than this is not worth another hunt.
+const REST_MIN: Duration = Duration::from_millis(500);
+
+/// The planted copy, built.
+#[derive(Clone, Debug)]
+pub struct Bench {
+    binary: PathBuf,
+    logs: PathBuf,
+}
+
+/// What came of the hunt for a bug.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Hunted {
+    /// The seed that found it.
+    pub seed: Option<u64>,
+    /// The property that broke.
+    pub property: Option<String>,
+    /// Schedules run, the one that found it included.
+    pub schedules: u64,
+    /// Processor time of it all.
+    pub cpu: Duration,
+    /// Decisions in the smallest schedule that shows it, when the hunt says so.
+    pub decisions: Option<u64>,
+    /// A schedule did not come to an end, and the hunt was ended from outside.
+    pub stuck: bool,
+}
+
+impl Bench {
+    /// Builds the sources in `folder`, for speed of building as much as of running; everything goes below `target`.
+    ///
+    /// # Errors
+    /// With what the compiler says, when it does not build.
+    pub fn build(folder: &Path, target: &Path) -> Result<Bench> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let output = Command::new(cargo)
+            .current_dir(folder)
+            .args(["build", "--release", "--locked", "--quiet", "-p", "vivarium-harness", "--bin", "harness"])
+            .env("CARGO_TARGET_DIR", target)
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "none")
+            .env("RUSTFLAGS", "--cap-lints=warn")
+            .stdin(Stdio::null())
+            .output()
+            .context("cargo does not start")?;
+        if !output.status.success() {
+            bail!(
+                "the sources with the bugs planted, in {}, do not build:\n{}",
+                folder.display(),
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        let logs = target.join("hunts");
+        std::fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
+        Ok(Bench { binary: target.join("release/harness"), logs })
+    }
+
+    /// Hunts, on one core, for the bug with this number (0: for none) until it is found or the budget of processor time
+    /// is spent.
+    ///
+    /// # Errors
+    /// When the hunt fails in another way than by finding something.
+    pub fn hunt(&self, number: u32, name: &str, budget: Duration) -> Result<Hunted> {
+        let mut hunted = Hunted::default();
+        loop {
+            let rest = budget.saturating_sub(hunted.cpu);
+            if hunted.seed.is_some() || hunted.stuck || rest < REST_MIN {
+                return Ok(hunted);
+            }
+            self.hunt_once(number, name, rest, &mut hunted)?;
+        }
+    }
+
+    fn hunt_once(&self, number: u32, name: &str, rest: Duration, hunted: &mut Hunted) -> Result<()> {
+        let path = self.logs.join(format!("{name}.out"));
+        let file = File::create(&path).with_context(|| path.display().to_string())?;
+        let mut child = Command::new(&self.binary)
+            .args(["hunt", "--json", "--failures", "1", "--jobs", "1", "--double-check", "0"])
+            .args(["--seeds", "1000000000", "--from", &hunted.schedules.to_string()])
+            .args(["--budget", &rest.as_secs().max(1).to_string()])
+            .env(VARIABLE, number.to_string())
+            .current_dir(&self.logs)
+            .stdin(Stdio::null())
+            .stderr(Stdio::from(file.try_clone()?))
+            .stdout(Stdio::from(file))
+            .spawn()
+            .with_context(|| self.binary.display().to_string())?;
+        let (code, cpu) = wait(&mut child, rest + GRACE)?;
+        hunted.cpu += cpu;
+        let Some(code) = code else {
+            hunted.stuck = true;
+            return Ok(());
+        };
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        ensure!(matches!(code, 0..=2), "the hunt for {name} ended with exit code {code}:\n{text}");
+        let summary = text.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok());
+        let summary = summary.with_context(|| format!("the hunt for {name} gave no summary:\n{text}"))?;
+        let schedules = summary["schedules"].as_u64().context("a summary without `schedules`")?;
+        hunted.schedules += schedules;
+        if code == 1 {
+            hunted.seed = summary["first_failing_seed"].as_u64();
+            hunted.property = property(&text);
+        } else {
+            ensure!(schedules > 0, "the hunt for {name} ran no schedule in {cpu:?}:\n{text}");
+        }
+        Ok(())
+    }
+}
+
+/// The first property that the hunt says is broken.
+fn property(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("property \"")?;
+    Some(rest.split_once('"')?.0.to_owned())
+}
+
+/// Waits for a child to end: its exit code and processor time; no code when it had to be ended.
+fn wait(child: &mut Child, cpu_max: Duration) -> Result<(Option<i32>, Duration)> {
+    let begun = Instant::now();
+    loop {
+        // A child that has ended and was not waited for still says what it has used.
+        let used = usage(child.id());
+        let cpu = used.map_or_else(|| begun.elapsed(), |(cpu, _)| cpu);
+        let over = used.is_some_and(|(_, ended)| ended);
+        if over || used.is_none() {
+            if let Some(status) = if over { Some(child.wait()?) } else { child.try_wait()? } {
+                return Ok((Some(status.code().context("a hunt was ended from outside")?), cpu));
+            }
+        } else if cpu > cpu_max {
+            child.kill()?;
+            child.wait()?;
+            return Ok((None, cpu));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Processor time of a process so far, and whether it has ended. `None` where the system does not say.
+fn usage(process: u32) -> Option<(Duration, bool)> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The program's name, in parentheses, may contain anything; after it comes the state, and times in 1/100 s.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    Some((Duration::from_millis(ticks * 10), fields.first() == Some(&"Z")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_property_is_taken_from_what_the_hunt_says() {
+        let text = "seed 7: property \"agreement\" is broken after 1 ms\n  property: all\n{\"schedules\":8}";
+        assert_eq!(property(text).as_deref(), Some("agreement"));
+        assert_eq!(property("8 schedules, 0 failures"), None);
+    }
+}
