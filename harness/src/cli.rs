@@ -19,6 +19,9 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Hunt(hunt::Args),
+    Merge(hunt::merge::Args),
+    CheckDeterminism(hunt::determinism::Args),
+    Hashes(hunt::hashes::Args),
     Replay(replay::Args),
     Corpus(replay::CorpusArgs),
     Bugs(bugs::Args),
@@ -38,6 +41,9 @@ const GROUPS: &[(&str, &[&str])] = &[
 fn dispatch(command: Command) -> Result<End> {
     match command {
         Command::Hunt(args) => hunt::run(&args),
+        Command::Merge(args) => hunt::merge::run(&args),
+        Command::CheckDeterminism(args) => hunt::determinism::run(&args),
+        Command::Hashes(args) => hunt::hashes::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Corpus(args) => replay::run_corpus(&args),
         Command::Bugs(args) => bugs::run(&args),

@@ -3,7 +3,8 @@
 //! ```text
 //!   check/   observers that know what is right: a reference model of the service, and a checker for each property
 //!   run      one schedule under all checkers, panics included
-//!   hunt     many seeds, on all cores
+//!   hunt/    many seeds, on all cores of one machine or of many; merge joins what they found
+//!   build    what this binary is made of
 //!   replay   one seed or one trace file again, told event by event
 //!   recording/  a run as data: all events with their causes, and the `*.trace` files that hold them
 //!   trace    the trace files of `traces/`: one for each bug that a schedule once found
@@ -17,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bugs;
+pub mod build;
 pub mod check;
 pub mod cli;
 pub mod end;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use vivarium_sim::{Report, Schedule, Verdict};
 
+use crate::hunt::{self, options::SabotageName};
 use crate::run::{End, Runner, describe, listed};
 use crate::tell::Teller;
 use crate::trace::Trace;
@@ -18,6 +19,9 @@ pub struct Args {
     /// A seed.
     #[arg(long)]
     seed: Option<u64>,
+    /// With `--seed`: what the simulated world itself does wrong.
+    #[arg(long, value_enum, value_name = "KIND", requires = "seed")]
+    sabotage: Option<SabotageName>,
     /// A line for each event.
     #[arg(long, short)]
     verbose: bool,
@@ -41,7 +45,7 @@ pub struct CorpusArgs {
 pub fn run(args: &Args) -> Result<End> {
     if let Some(output) = &args.output {
         let schedule = match (args.seed, &args.file) {
-            (Some(seed), _) => Schedule::draw(seed),
+            (Some(seed), _) => hunt::work::schedule(seed, args.sabotage),
             (None, Some(path)) => Trace::load(path)?.schedule,
             (None, None) => unreachable!("clap demands a seed or a file"),
         };
@@ -50,7 +54,7 @@ pub fn run(args: &Args) -> Result<End> {
         return Ok(if report.verdict == Verdict::Clean { End::Clean } else { End::Broken });
     }
     match (args.seed, &args.file) {
-        (Some(number), _) => seed(number, args.verbose),
+        (Some(number), _) => seed(number, args.sabotage, args.verbose),
         (None, Some(path)) => file(path, args.verbose),
         (None, None) => unreachable!("clap demands a seed or a file"),
     }
@@ -68,15 +72,15 @@ pub fn run_corpus(args: &CorpusArgs) -> Result<End> {
 ///
 /// # Errors
 /// Never; for symmetry.
-pub fn seed(seed: u64, verbose: bool) -> Result<End> {
-    let report = replay(&Schedule::draw(seed), verbose);
+pub fn seed(seed: u64, sabotage: Option<SabotageName>, verbose: bool) -> Result<End> {
+    let report = replay(&hunt::work::schedule(seed, sabotage), verbose);
     Ok(match &report.verdict {
         Verdict::Clean => {
             println!("seed {seed}: every property holds; {}", figures(&report));
             End::Clean
         }
         Verdict::Broken(violation) => {
-            let command = format!("cargo harness replay --seed {seed} --verbose");
+            let command = hunt::work::replay_command(seed, sabotage);
             println!("{}", describe(&format!("seed {seed}"), &command, &report, violation));
             End::Broken
         }

@@ -38,7 +38,8 @@ impl Observer for Teller {
     }
 }
 
-fn line(observation: &Observation<'_>) -> (String, String) {
+/// Who it is about, and what happens.
+pub fn line(observation: &Observation<'_>) -> (String, String) {
     let node = |node: &usize| format!("n{}", node + 1);
     let client = |client: &usize| format!("c{client}");
     match observation {

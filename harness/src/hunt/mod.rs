@@ -1,202 +1,274 @@
-//! Many schedules, each from a seed of its own, on all cores.
+//! Many schedules, each from a seed of its own, on all cores of one machine or on a part of many machines.
+//!
+//! ```text
+//!   options    the command line, profiles and the environment, resolved into a plan
+//!   shard      which part of the seeds is this process's
+//!   work       the threads that run seeds
+//!   findings   failures that look alike are one finding
+//!   progress   how far it is
+//!   record     run.json: what was asked, what was run, how it ended
+//!   files      the folder of results
+//!   junit tell    the same for CI systems and for people
+//!   merge      the results of several shards made one
+//!   determinism   the same seed twice: where do two runs part?
+//!   hashes     what runs come to, one line each, to compare builds
+//! ```
 
-use std::io::IsTerminal;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+pub mod determinism;
+pub mod files;
+pub mod findings;
+pub mod hashes;
+pub mod junit;
+pub mod merge;
+pub mod options;
+pub mod progress;
+pub mod record;
+pub mod shard;
+pub mod tell;
+pub mod work;
 
-use anyhow::Result;
-use indicatif::{ProgressBar, ProgressStyle};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
-use vivarium_sim::{Schedule, Verdict};
 
-use crate::run::{End, Runner, describe};
+use crate::end::End;
+use files::Files;
+use findings::{Failure, Finding, Findings};
+pub use options::Args;
+use options::Plan;
+use progress::{Progress, Snapshot, say};
+use record::{Exit, Reason, Record, Totals};
+use work::{MaybeFickle, Run, Tally, work};
 
-/// Run many schedules, each drawn from a seed of its own, and check every property
-#[derive(clap::Args, Clone, Debug)]
-pub struct Args {
-    /// How many seeds.
-    #[arg(long, default_value_t = 1000)]
-    seeds: u64,
-    /// The first seed.
-    #[arg(long, default_value_t = 0)]
-    from: u64,
-    /// How many threads; 0 for one per core.
-    #[arg(long, default_value_t = 0)]
-    jobs: usize,
-    /// Print a JSON object as the last line.
-    #[arg(long)]
-    json: bool,
-    /// Percentage of the seeds that are run twice, to see that both runs are the same.
-    #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=100))]
-    double_check: u32,
-    /// Stop after so many seconds; what has not been run by then is undetermined.
-    #[arg(long, value_name = "SECONDS")]
-    budget: Option<u64>,
-    /// Stop at this many failures.
-    #[arg(long, default_value_t = 10)]
-    failures: u64,
-}
+/// How often results are written while a hunt runs and finds nothing.
+const SAVE_EVERY: Duration = Duration::from_secs(20);
 
 /// The last line of `--json`.
 #[derive(Serialize)]
-struct Summary {
-    schedules: u64,
-    failures: u64,
-    first_failing_seed: Option<u64>,
-    nondeterministic: u64,
-    double_checked: u64,
-    undetermined: u64,
-    events: u64,
-    seconds: f64,
-    jobs: usize,
-    schedules_per_second_per_core: f64,
-    events_per_second_per_core: f64,
+struct Summary<'a> {
+    #[serde(flatten)]
+    totals: &'a Totals,
+    exit: &'a Option<Exit>,
+    seeds: std::ops::Range<u64>,
+    shard: String,
+    findings: Vec<&'a Finding>,
+    out: Option<std::path::PathBuf>,
 }
 
-#[derive(Default)]
-struct Tally {
-    next: AtomicU64,
-    done: AtomicU64,
-    events: AtomicU64,
-    failures: AtomicU64,
-    double_checked: AtomicU64,
-    nondeterministic: AtomicU64,
-    busy_nanos: AtomicU64,
-    stop: AtomicBool,
-    first_failing: Mutex<Option<u64>>,
-}
-
-/// Runs all seeds of the plan and reports each failure as it is found.
+/// The verb `hunt`.
 ///
 /// # Errors
-/// Only when the output cannot be written.
-pub fn run(plan: &Args) -> Result<End> {
-    let jobs = match plan.jobs {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        jobs => jobs,
+/// When the plan makes no sense or results cannot be written.
+pub fn run(args: &Args) -> Result<End> {
+    let plan = args.plan()?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // The first asks for an orderly end, the second is meant.
+        signal_hook::flag::register_conditional_shutdown(
+            signal,
+            End::Undetermined.code().into(),
+            Arc::clone(&interrupted),
+        )
+        .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupted)))
+        .context("cannot listen to signals")?;
+    }
+    hunt(&plan, || MaybeFickle::new(plan.fickle), &interrupted)
+}
+
+/// Runs the plan with runners of this make, until it is done or interrupted.
+///
+/// # Errors
+/// When results cannot be written.
+pub fn hunt<R: Run>(plan: &Plan, runner: impl Fn() -> R + Sync, interrupted: &AtomicBool) -> Result<End> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let mut record = Record::begin(plan, now);
+    let mut files = match &plan.out {
+        Some(out) => Some(Files::create(out, &mut record)?),
+        None => None,
     };
-    let tally = Tally::default();
-    let started = Instant::now();
-    let bar = progress_bar(plan.seeds);
+    begin(plan, &record, files.as_ref());
+    let mut book = Book { plan, record, findings: Findings::default(), files: files.take(), trouble: None };
+    let tally = Tally::new(plan.share.mine.clone(), plan.jobs);
     std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| work(plan, &tally, &bar));
+        let (tally, runner) = (&tally, &runner);
+        let threads: Vec<_> = (0..plan.jobs)
+            .map(|thread| scope.spawn(move || work(plan, tally, thread, &mut runner())))
+            .collect();
+        book.keep(tally, interrupted);
+        for thread in threads {
+            if thread.join().is_err() {
+                book.trouble = Some(anyhow!("a thread of the hunt panicked: not all that it took was run"));
+            }
         }
-        watch(plan, &tally, &bar, started);
     });
-    bar.finish_and_clear();
-    let schedules = tally.done.load(Relaxed);
-    let busy = (tally.busy_nanos.load(Relaxed) as f64 / 1e9).max(1e-9);
-    let summary = Summary {
-        schedules,
-        failures: tally.failures.load(Relaxed),
-        first_failing_seed: *tally.first_failing.lock().expect("no thread panics while it holds this"),
-        nondeterministic: tally.nondeterministic.load(Relaxed),
-        double_checked: tally.double_checked.load(Relaxed),
-        undetermined: plan.seeds - schedules,
-        events: tally.events.load(Relaxed),
-        seconds: started.elapsed().as_secs_f64(),
-        jobs,
-        schedules_per_second_per_core: schedules as f64 / busy,
-        events_per_second_per_core: tally.events.load(Relaxed) as f64 / busy,
-    };
-    println!(
-        "{} schedules, {} failures, {} events in {:.1} s: {:.0} schedules and {:.0} events per second and core; {} run \
-         twice, {} not deterministic",
-        summary.schedules,
-        summary.failures,
-        summary.events,
-        summary.seconds,
-        summary.schedules_per_second_per_core,
-        summary.events_per_second_per_core,
-        summary.double_checked,
-        summary.nondeterministic,
-    );
-    if plan.json {
-        println!("{}", serde_json::to_string(&summary)?);
-    }
-    Ok(if summary.nondeterministic > 0 {
-        End::NotDeterministic
-    } else if summary.failures > 0 {
-        End::Broken
-    } else if summary.undetermined > 0 {
-        End::Undetermined
-    } else {
-        End::Clean
-    })
+    book.close()
 }
 
-fn work(plan: &Args, tally: &Tally, bar: &ProgressBar) {
-    let mut runner = Runner::default();
-    loop {
-        let index = tally.next.fetch_add(1, Relaxed);
-        if index >= plan.seeds || tally.stop.load(Relaxed) {
-            return;
+/// Says what is about to happen, where that is not what the command line says.
+fn begin(plan: &Plan, record: &Record, files: Option<&Files>) {
+    let share = &plan.share;
+    if let Some(source) = &share.shard_source {
+        say(&format!(
+            "{source}: seeds {}..{} of {}..{}",
+            share.mine.start, share.mine.end, share.whole.start, share.whole.end
+        ));
+    }
+    if let Some(kind) = plan.sabotage {
+        say(&format!(
+            "the world itself is sabotaged ({}): failures say nothing about the service",
+            kind.name()
+        ));
+    }
+    if let Some(files) = files {
+        say(&format!("results of {} go to {}", record.run, files.folder.display()));
+    }
+}
+
+/// What a hunt has come to so far, and where that is written down.
+struct Book<'a> {
+    plan: &'a Plan,
+    record: Record,
+    findings: Findings,
+    files: Option<Files>,
+    /// Why results cannot be written any more.
+    trouble: Option<anyhow::Error>,
+}
+
+impl Book<'_> {
+    /// Keeps the book while the threads work, and tells them when to stop.
+    fn keep(&mut self, tally: &Tally, interrupted: &AtomicBool) {
+        let started = Instant::now();
+        let mut saved = Instant::now();
+        let mut progress = Progress::new();
+        let mut stopped_by = None;
+        while tally.working() {
+            std::thread::park_timeout(Duration::from_millis(10));
+            let fresh = self.take(tally, &progress);
+            if fresh || saved.elapsed() >= SAVE_EVERY {
+                self.count(tally, started);
+                self.save();
+                saved = Instant::now();
+            }
+            let reason = if self.trouble.is_some() {
+                Some(Reason::Output)
+            } else if interrupted.load(Relaxed) {
+                Some(Reason::Interrupted)
+            } else if self.plan.time.is_some_and(|limit| started.elapsed() >= limit) {
+                Some(Reason::Time)
+            } else {
+                None
+            };
+            if stopped_by.is_none() && reason.is_some() {
+                stopped_by = reason;
+                tally.stop();
+            }
+            progress.tell(|| {
+                let mut totals = tally.totals();
+                totals.seconds = started.elapsed().as_secs_f64();
+                totals.signatures = self.findings.len() as u64;
+                Snapshot {
+                    totals,
+                    planned: (!self.plan.share.open_ended).then(|| self.planned()),
+                    limit: self.plan.time.map(|limit| limit.as_secs_f64()),
+                    coverage: None,
+                }
+            });
         }
-        let seed = plan.from.wrapping_add(index);
-        let schedule = Schedule::draw(seed);
-        let begun = Instant::now();
-        let report = runner.run(&schedule, &mut ());
-        tally.busy_nanos.fetch_add(begun.elapsed().as_nanos() as u64, Relaxed);
-        tally.events.fetch_add(report.events, Relaxed);
-        let again = vivarium_sim::decision::mix(seed) % 100 < u64::from(plan.double_check);
-        if again {
-            tally.double_checked.fetch_add(1, Relaxed);
-            let second = runner.run(&schedule, &mut ());
-            if second != report {
-                tally.nondeterministic.fetch_add(1, Relaxed);
-                say(bar, &format!("seed {seed}: not deterministic: {report:?}, then {second:?}"));
+        self.take(tally, &progress);
+        progress.finish();
+        self.count(tally, started);
+        let reason = match stopped_by {
+            _ if tally.complete() => Reason::Complete,
+            Some(reason) => reason,
+            None => Reason::Failures,
+        };
+        let end = record::end(&self.record.totals, reason, self.plan.share.open_ended);
+        self.record.exit = Some(Exit { code: end.code(), meaning: end.words().into(), reason });
+    }
+
+    fn planned(&self) -> u64 {
+        self.record.planned.end - self.record.planned.start
+    }
+
+    /// Takes in what has failed. Whether there was something of a new kind.
+    fn take(&mut self, tally: &Tally, progress: &Progress) -> bool {
+        let mut fresh = false;
+        for failure in tally.new_failures() {
+            if let Some(files) = &mut self.files
+                && let Err(error) = files.failure(&failure)
+            {
+                self.trouble.get_or_insert(error);
+            }
+            let told = first_words(&failure);
+            if self.findings.add(failure) {
+                fresh = true;
+                progress.say(&told);
             }
         }
-        if let Verdict::Broken(violation) = &report.verdict {
-            let command = format!("cargo harness replay --seed {seed}");
-            say(bar, &describe(&format!("seed {seed}"), &command, &report, violation));
-            let mut first = tally.first_failing.lock().expect("no thread panics while it holds this");
-            *first = Some(first.map_or(seed, |f: u64| f.min(seed)));
-            if tally.failures.fetch_add(1, Relaxed) + 1 >= plan.failures.max(1) {
-                tally.stop.store(true, Relaxed);
-            }
+        fresh
+    }
+
+    fn count(&mut self, tally: &Tally, started: Instant) {
+        let ran = tally.ran();
+        let mut totals = tally.totals();
+        totals.seconds = started.elapsed().as_secs_f64();
+        totals.jobs = self.plan.jobs;
+        totals.signatures = self.findings.len() as u64;
+        totals.undetermined = if self.plan.share.open_ended { 0 } else { self.record.planned.end - ran.end };
+        self.record.ran = ran;
+        self.record.totals = totals;
+    }
+
+    fn save(&mut self) {
+        if let Some(files) = &self.files
+            && let Err(error) = files.save(&self.record, &self.findings)
+        {
+            self.trouble.get_or_insert(error);
         }
-        tally.done.fetch_add(1, Relaxed);
+    }
+
+    /// Writes and says everything, and gives the verdict.
+    fn close(mut self) -> Result<End> {
+        self.save();
+        let mut trouble = self.trouble.take();
+        if let Some(path) = &self.plan.junit
+            && let Err(error) = files::write(path, &junit::xml(&self.record, &self.findings))
+        {
+            trouble.get_or_insert(error);
+        }
+        if let Err(error) = tell::publish(&self.record, &self.findings) {
+            trouble.get_or_insert(error);
+        }
+        if self.plan.json {
+            let summary = Summary {
+                totals: &self.record.totals,
+                exit: &self.record.exit,
+                seeds: self.record.ran.clone(),
+                shard: self.record.options.shard.to_string(),
+                findings: self.findings.ranked(),
+                out: self.files.as_ref().map(|files| files.folder.clone()),
+            };
+            say(&serde_json::to_string(&summary)?);
+        }
+        if let Some(error) = trouble {
+            // What was found stands above; the exit code must not say that it is also in the files.
+            return Err(error.context("the results are not complete"));
+        }
+        let code = self.record.exit.as_ref().map(|exit| exit.code);
+        match End::ALL.into_iter().find(|end| Some(end.code()) == code) {
+            Some(end) => Ok(end),
+            None => bail!("a hunt ended with no verdict"),
+        }
     }
 }
 
-/// Shows how far it is, until all is run or the budget ends.
-fn watch(plan: &Args, tally: &Tally, bar: &ProgressBar, started: Instant) {
-    let mut told = Instant::now();
-    loop {
-        let done = tally.done.load(Relaxed);
-        let over = plan.budget.is_some_and(|budget| started.elapsed() >= Duration::from_secs(budget));
-        if over {
-            tally.stop.store(true, Relaxed);
-        }
-        if done >= plan.seeds || tally.stop.load(Relaxed) {
-            return;
-        }
-        bar.set_position(done);
-        if bar.is_hidden() && told.elapsed() >= Duration::from_secs(30) {
-            told = Instant::now();
-            println!(
-                "{done} of {} schedules, {} failures, {:.0} s",
-                plan.seeds,
-                tally.failures.load(Relaxed),
-                started.elapsed().as_secs_f64()
-            );
-        }
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
-}
-
-fn progress_bar(seeds: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} schedules, {per_sec}, {eta} left")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(seeds).with_style(style)
-}
-
-fn say(bar: &ProgressBar, text: &str) {
-    bar.suspend(|| println!("{text}"));
+/// What is said as soon as something of a new kind fails.
+fn first_words(failure: &Failure) -> String {
+    format!(
+        "seed {}: \"{}\" is broken ({})\n  replay: {}",
+        failure.seed, failure.property, failure.signature, failure.replay
+    )
 }
