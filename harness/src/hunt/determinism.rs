@@ -80,7 +80,11 @@ impl Observer for Recorder {
             other => format!("{other:?}"),
         };
         self.fold.number(at);
-        whole.bytes().for_each(|byte| self.fold.number(byte.into()));
+        for word in whole.as_bytes().chunks(8) {
+            let mut bytes = [0; 8];
+            bytes[..word.len()].copy_from_slice(word);
+            self.fold.number(u64::from_le_bytes(bytes));
+        }
         let (who, what) = line(observation);
         let told = format!("{:>5}.{:06} {who:>4} {what}", at / MS, at % MS);
         self.links.push(Link { hash: self.fold.value(), told, whole });
