@@ -74,12 +74,14 @@ impl Observer for Recorder {
     fn observe(&mut self, at: Time, observation: &Observation<'_>) -> Result<(), Box<Violation>> {
         let whole = match observation {
             // Whole nodes: what they hold has been told event by event.
+            Observation::Stepped { .. } => return Ok(()),
             Observation::Finished { nodes } => format!("finished with {} nodes", nodes.len()),
             // The plan is not part of the run; what follows from it is.
             Observation::Started { .. } => "started".to_owned(),
             other => format!("{other:?}"),
         };
         self.fold.number(at);
+        self.fold.number(whole.len() as u64);
         for word in whole.as_bytes().chunks(8) {
             let mut bytes = [0; 8];
             bytes[..word.len()].copy_from_slice(word);
