@@ -151,7 +151,10 @@ impl Node {
             Input::Retire => self.replica.retire(now, out),
         }
         self.settle(now, out);
-        out.wake = [self.replica.deadline(), self.desk.deadline()].into_iter().flatten().min();
+        out.wake = match (self.replica.deadline(), self.desk.deadline()) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
     }
 
     fn on_peer(&mut self, now: Now, from: PeerId, message: PeerMessage, out: &mut Outputs) {
@@ -202,11 +205,10 @@ impl Node {
                 self.desk.barrier_passed(number, &self.state, out);
             }
             self.snapshots.advance(&mut self.replica, &mut self.state, out);
-            let mut submissions = self.desk.submissions().peekable();
-            if submissions.peek().is_none() {
+            if !self.desk.has_submissions() {
                 break;
             }
-            self.replica.submit(now, submissions, out);
+            self.replica.submit(now, self.desk.submissions(), out);
         }
         self.halted |= out.list.iter().any(|output| matches!(output, Output::Halt(_)));
     }

@@ -52,11 +52,20 @@ impl Voters {
 
     /// The highest number that a quorum has reached, given how far each voter has.
     pub fn nth_highest(&self, reached: impl Fn(PeerId) -> u64) -> Option<u64> {
-        let mut numbers = [0u64; 256];
+        // Asked at each acknowledgement: an ensemble is small, and a table for the largest one takes longer to clear
+        // than to use.
+        const FEW: usize = 8;
+        let mut few = [0; FEW];
+        let mut many;
+        let numbers = if self.0.len() <= FEW {
+            &mut few[..self.0.len()]
+        } else {
+            many = vec![0; self.0.len()];
+            &mut many[..]
+        };
         for (slot, voter) in numbers.iter_mut().zip(&self.0) {
             *slot = reached(*voter);
         }
-        let numbers = &mut numbers[..self.0.len()];
         numbers.sort_unstable_by(|a, b| b.cmp(a));
         numbers.get(self.majority() - 1).copied()
     }

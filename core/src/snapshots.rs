@@ -112,19 +112,24 @@ impl Snapshots {
     }
 
     fn advance_exports(&mut self, replica: &mut Replica, state: &mut State, out: &mut Outputs) {
-        self.exports.retain(|peer, (freeze, zxid)| {
-            let wanted = replica.snapshot_to(*peer) == Some(*zxid);
-            if !wanted {
-                state.thaw(*freeze);
-            }
-            wanted
-        });
+        if !self.exports.is_empty() {
+            self.exports.retain(|peer, (freeze, zxid)| {
+                let wanted = replica.snapshot_to(*peer) == Some(*zxid);
+                if !wanted {
+                    state.thaw(*freeze);
+                }
+                wanted
+            });
+        }
         while let Some(peer) = replica.snapshot_wanted() {
             let zxid = state.applied();
             if let Some((freeze, _)) = self.exports.insert(peer, (state.freeze(), zxid)) {
                 state.thaw(freeze);
             }
             replica.snapshot_frozen(peer, zxid);
+        }
+        if self.exports.is_empty() {
+            return;
         }
         while let Some(peer) = replica.snapshot_room() {
             let (freeze, _) = self.exports[&peer];

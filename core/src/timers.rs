@@ -45,6 +45,8 @@ impl Timers {
 
     /// The earliest of all.
     pub fn next(&self) -> Option<Instant> {
-        self.0.iter().flatten().min().copied()
+        let never = Instant(u64::MAX);
+        let soonest = self.0.iter().fold(never, |soonest, at| soonest.min(at.unwrap_or(never)));
+        (soonest != never).then_some(soonest)
     }
 }

@@ -303,6 +303,9 @@ impl Replica {
 
     /// A barrier that is passed, with all it covers executed. Call until there is none.
     pub fn passed_barrier(&mut self) -> Option<u64> {
+        if self.passed.is_empty() {
+            return None;
+        }
         let delivered = self.log.delivered();
         let (Place::Follower { stream } | Place::Leader { stream }) = self.place() else {
             self.passed.clear();

@@ -231,6 +231,11 @@ impl FrontDesk {
         self.liveness.deadline()
     }
 
+    /// Whether anything was asked of the order since [`FrontDesk::submissions`] was last called.
+    pub fn has_submissions(&self) -> bool {
+        self.outbox.has_submissions()
+    }
+
     /// What was asked of the order since this was last called.
     pub fn submissions(&mut self) -> std::vec::Drain<'_, Submission> {
         self.outbox.submissions()

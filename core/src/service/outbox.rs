@@ -83,6 +83,11 @@ impl Outbox {
         self.open.then(|| self.answer(number))
     }
 
+    /// Whether anything has been asked since [`Outbox::submissions`] was last called.
+    pub(super) fn has_submissions(&self) -> bool {
+        !self.submissions.is_empty()
+    }
+
     /// What has been asked since this was last called.
     pub(super) fn submissions(&mut self) -> std::vec::Drain<'_, Submission> {
         self.submissions.drain(..)

@@ -103,6 +103,8 @@ struct Freeze {
     part: Part,
     /// Lists written so far, and their numbers.
     acls: BTreeMap<Arc<[Acl]>, u32>,
+    /// The last one that was looked up: most nodes have the list of the node before.
+    acl: Option<(Arc<[Acl]>, u32)>,
     nodes: u64,
     sessions: u64,
 }
@@ -121,10 +123,16 @@ impl State {
         self.freezes.last += 1;
         let id = FreezeId(self.freezes.last);
         let (zxid, digest) = (self.applied(), self.digest());
-        let acls = BTreeMap::new();
-        self.freezes
-            .open
-            .insert(id, Freeze { zxid, digest, part: Part::Header, acls, nodes: 0, sessions: 0 });
+        let freeze = Freeze {
+            zxid,
+            digest,
+            part: Part::Header,
+            acls: BTreeMap::new(),
+            acl: None,
+            nodes: 0,
+            sessions: 0,
+        };
+        self.freezes.open.insert(id, freeze);
         self.tree.freeze(id);
         self.sessions.freeze(id);
         id
@@ -141,7 +149,7 @@ impl State {
         let mut bytes = Vec::with_capacity(bytes_max.min(1 << 20));
         let mut last = false;
         while !last && (bytes.is_empty() || bytes.len() < bytes_max) {
-            bytes = freeze.write(bytes, id, &mut self.tree, &mut self.sessions, &mut last);
+            freeze.write(&mut bytes, id, &mut self.tree, &mut self.sessions, &mut last);
         }
         if last {
             self.thaw(id);
@@ -182,12 +190,12 @@ impl Freeze {
     /// Writes the next record, and the ACL before a node that is the first to have it.
     fn write(
         &mut self,
-        mut bytes: Vec<u8>,
+        bytes: &mut Vec<u8>,
         id: FreezeId,
         tree: &mut Tree,
         sessions: &mut Sessions,
         last: &mut bool,
-    ) -> Vec<u8> {
+    ) {
         match self.part {
             Part::Header => {
                 self.part = Part::Nodes;
@@ -196,18 +204,10 @@ impl Freeze {
             Part::Nodes => {
                 let Some((slot, node)) = tree.next_frozen(id) else {
                     self.part = Part::Sessions;
-                    return bytes;
+                    return;
                 };
                 self.nodes += 1;
-                let acl = match self.acls.get(&node.acl) {
-                    Some(&number) => number,
-                    None => {
-                        let number = self.acls.len() as u32;
-                        bytes = append(bytes, &Record::Acl(node.acl.iter().map(Entry::of).collect()));
-                        self.acls.insert(node.acl.clone(), number);
-                        number
-                    }
-                };
+                let acl = self.number_of(&node.acl, bytes);
                 append(bytes, &Record::Node(NodeRecord::of(slot, &node, acl)))
             }
             Part::Sessions => match sessions.next_frozen(id) {
@@ -223,10 +223,58 @@ impl Freeze {
             },
         }
     }
+
+    /// The number of an ACL, which is written if it has none yet.
+    fn number_of(&mut self, acl: &Arc<[Acl]>, bytes: &mut Vec<u8>) -> u32 {
+        if let Some((last, number)) = &self.acl
+            && Arc::ptr_eq(last, acl)
+        {
+            return *number;
+        }
+        let number = match self.acls.get(acl) {
+            Some(&number) => number,
+            None => {
+                let number = self.acls.len() as u32;
+                append(bytes, &Record::Acl(acl.iter().map(Entry::of).collect()));
+                self.acls.insert(acl.clone(), number);
+                number
+            }
+        };
+        self.acl = Some((acl.clone(), number));
+        number
+    }
 }
 
-fn append(bytes: Vec<u8>, record: &Record<'_>) -> Vec<u8> {
-    postcard::to_extend(record, bytes).expect("a vector takes any record")
+fn append(bytes: &mut Vec<u8>, record: &Record<'_>) {
+    postcard::serialize_with_flavor(record, Appended(bytes)).expect("a vector takes any record");
+}
+
+/// Writes at the end of a vector. postcard's own way there goes through an iterator for each number, which takes several
+/// times as long as all the rest of a snapshot.
+struct Appended<'a>(&'a mut Vec<u8>);
+
+impl postcard::ser_flavors::Flavor for Appended<'_> {
+    type Output = ();
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        if let [byte] = bytes {
+            self.0.push(*byte);
+        } else {
+            self.0.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
 }
 
 /// What has been read of a snapshot.

@@ -129,10 +129,10 @@ impl Tree {
         if path.is_empty() || path == "/" {
             return Some(ROOT);
         }
-        let names = path.strip_prefix('/')?.split('/');
-        let hash = names.clone().fold(ROOT_HASH, path_hash);
+        let names = path.strip_prefix('/')?;
+        let hash = names.as_bytes().split(|byte| *byte == b'/').fold(ROOT_HASH, hash64);
         let found = self.index.find(hash).find(|&slot| self.is_at(slot, path));
-        found.or_else(|| self.walk(names))
+        found.or_else(|| self.walk(names.split('/')))
     }
 
     /// The slow twin of [`Tree::lookup`], for what the index has forgotten and for what is not there.
