@@ -6,7 +6,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::end::{End, INTERNAL, USAGE, code_of};
 use crate::recording::command as recording;
-use crate::{bugs, hunt, replay, speed};
+use crate::{bugs, hunt, replay, shrink, speed};
 
 /// Put the coordination service through disasters, each a function of its seed.
 #[derive(Parser, Debug)]
@@ -24,6 +24,7 @@ enum Command {
     Hashes(hunt::hashes::Args),
     Replay(replay::Args),
     Corpus(replay::CorpusArgs),
+    Shrink(shrink::Args),
     Bugs(bugs::Args),
     Speed(speed::Args),
     Record(recording::RecordArgs),
@@ -46,6 +47,7 @@ fn dispatch(command: Command) -> Result<End> {
         Command::Hashes(args) => hunt::hashes::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Corpus(args) => replay::run_corpus(&args),
+        Command::Shrink(args) => shrink::run(&args),
         Command::Bugs(args) => bugs::run(&args),
         Command::Speed(args) => speed::run(&args),
         Command::Record(args) => recording::record(&args),

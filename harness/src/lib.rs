@@ -7,8 +7,10 @@
 //!   build    what this binary is made of
 //!   replay   one seed or one trace file again, told event by event
 //!   recording/  a run as data: all events with their causes, and the `*.trace` files that hold them
+//!   shrink/  from a failing schedule to a handful of decisions
 //!   trace    the trace files of `traces/`: one for each bug that a schedule once found
 //!   speed/   how fast all this is
+//!   subject  which schedule a verb is about: by file, or by seed
 //!   tell     a readable line for each event
 //!   bugs/    known bugs planted one at a time, and how long the hunt takes to find each
 //!   cli      the verbs of the command line; what a verb takes stands beside what it does
@@ -26,6 +28,8 @@ pub mod hunt;
 pub mod recording;
 pub mod replay;
 pub mod run;
+pub mod shrink;
 pub mod speed;
+pub mod subject;
 pub mod tell;
 pub mod trace;

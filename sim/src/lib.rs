@@ -3,6 +3,7 @@
 //! ```text
 //!   choice     what differs from a faultless world: the body of a schedule that is listed, not drawn
 //!   decision   every random decision: a pure function of the seed and of what the decision is about
+//!   edit       what of a schedule can be changed without knowing what it means
 //!   schedule   the odds, the limits and the faults of one run, drawn from the seed, then editable
 //!   queue      what happens when; the world jumps from event to event, nothing ticks
 //!   network disk clock client/    the parts of the world
@@ -24,6 +25,7 @@ pub mod client;
 pub mod clock;
 pub mod decision;
 pub mod disk;
+pub mod edit;
 pub mod fold;
 pub mod network;
 pub mod observe;

@@ -1,0 +1,193 @@
+//! What of a schedule can be edited without knowing what it means: whom a fault hits, how long it lasts, which servers
+//! there are. Whoever makes failing schedules smaller works with these.
+//!
+//! A new kind of fault has to say here what of it is a duration and what names a server.
+
+use crate::choice::{Act, Choice, What};
+use crate::schedule::{Choices, Fault, FaultKind, Schedule, Target};
+use crate::{NodeIndex, Time};
+
+impl FaultKind {
+    /// Whom it hits, where it hits one.
+    pub fn target_mut(&mut self) -> Option<&mut Target> {
+        match self {
+            FaultKind::Crash { target, .. }
+            | FaultKind::CrashInStep { target, .. }
+            | FaultKind::Pause { target, .. }
+            | FaultKind::Isolate { target, .. }
+            | FaultKind::WallJump { target, .. }
+            | FaultKind::SlowDisk { target, .. }
+            | FaultKind::Retire { target, .. }
+            | FaultKind::Disconnect { target } => Some(target),
+            FaultKind::CrashAll { .. } | FaultKind::Partition { .. } => None,
+        }
+    }
+
+    /// Its durations: the shorter the simpler.
+    pub fn times_mut(&mut self) -> Vec<&mut Time> {
+        match self {
+            FaultKind::Crash { down, .. }
+            | FaultKind::CrashInStep { down, .. }
+            | FaultKind::CrashAll { down }
+            | FaultKind::Retire { down, .. } => vec![down],
+            FaultKind::Pause { length, .. }
+            | FaultKind::Partition { length, .. }
+            | FaultKind::Isolate { length, .. } => vec![length],
+            FaultKind::SlowDisk { extra, length, .. } => vec![extra, length],
+            FaultKind::WallJump { .. } | FaultKind::Disconnect { .. } => Vec::new(),
+        }
+    }
+
+    /// How long it goes on: 0 for what is over at once.
+    pub fn length(&self) -> Time {
+        let mut kind = self.clone();
+        kind.times_mut().into_iter().map(|time| *time).max().unwrap_or(0)
+    }
+}
+
+impl What {
+    /// Its durations: the shorter the simpler.
+    pub fn times_mut(&mut self) -> Vec<&mut Time> {
+        match self {
+            What::Message { luck, .. } => {
+                let mut times = Vec::new();
+                if luck.late > 0 {
+                    times.push(&mut luck.late);
+                }
+                times.extend(luck.again.as_mut());
+                times
+            }
+            What::Sync { extra, .. } => vec![extra],
+            What::Client { act: Act::Silence(length), .. } => vec![length],
+            What::Client { .. } => Vec::new(),
+        }
+    }
+}
+
+impl Schedule {
+    /// The choices that it lists; none where they are drawn.
+    pub fn listed(&self) -> &[Choice] {
+        match &self.choices {
+            Choices::Drawn => &[],
+            Choices::Listed(choices) => choices,
+        }
+    }
+
+    /// How many decisions of it differ from a faultless world's: faults, and listed choices.
+    pub fn decisions(&self) -> usize {
+        self.faults.len() + self.listed().len()
+    }
+
+    /// The same without a server: those after it take its place, and what was about it is left out.
+    pub fn without_node(&self, gone: NodeIndex) -> Schedule {
+        let moved = |node: NodeIndex| match node.cmp(&gone) {
+            std::cmp::Ordering::Less => Some(node),
+            std::cmp::Ordering::Equal => None,
+            std::cmp::Ordering::Greater => Some(node - 1),
+        };
+        let mut schedule = self.clone();
+        schedule.nodes -= 1;
+        schedule.clocks.remove(gone);
+        schedule.faults = self.faults.iter().filter_map(|fault| fault_moved(fault, gone, &moved)).collect();
+        if let Choices::Listed(choices) = &mut schedule.choices {
+            *choices = choices.iter().filter_map(|choice| choice_moved(choice, &moved)).collect();
+        }
+        schedule
+    }
+
+    /// The same without a client: those after it take its place.
+    pub fn without_client(&self, gone: usize) -> Schedule {
+        let mut schedule = self.clone();
+        schedule.clients.remove(gone);
+        if let Choices::Listed(choices) = &mut schedule.choices {
+            choices.retain(|choice| !matches!(choice.what, What::Client { client, .. } if client == gone));
+            for choice in choices {
+                if let What::Client { client, .. } = &mut choice.what
+                    && *client > gone
+                {
+                    *client -= 1;
+                }
+            }
+        }
+        schedule
+    }
+}
+
+fn fault_moved(
+    fault: &Fault,
+    gone: NodeIndex,
+    moved: &impl Fn(NodeIndex) -> Option<NodeIndex>,
+) -> Option<Fault> {
+    let mut fault = fault.clone();
+    if let Some(Target::Node(node)) = fault.kind.target_mut() {
+        *node = moved(*node)?;
+    }
+    if let FaultKind::Partition { side, .. } = &mut fault.kind {
+        let below = (1 << gone) - 1;
+        *side = *side & below | *side >> 1 & !below;
+    }
+    Some(fault)
+}
+
+fn choice_moved(choice: &Choice, moved: &impl Fn(NodeIndex) -> Option<NodeIndex>) -> Option<Choice> {
+    let mut choice = choice.clone();
+    match &mut choice.what {
+        What::Message { from, to, .. } => {
+            *from = moved(*from)?;
+            *to = moved(*to)?;
+        }
+        What::Sync { node, .. } => *node = moved(*node)?,
+        What::Client { .. } => {}
+    }
+    Some(choice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::choice::{Luck, MessageKind};
+
+    #[test]
+    fn without_a_node_the_others_keep_their_faults() {
+        let mut schedule = Schedule { nodes: 3, ..Schedule::draw(1) };
+        schedule.clocks.resize(3, schedule.clocks[0]);
+        let fault = |kind| Fault { at: 5, kind };
+        schedule.faults = vec![
+            fault(FaultKind::Disconnect { target: Target::Node(0) }),
+            fault(FaultKind::Disconnect { target: Target::Node(1) }),
+            fault(FaultKind::Disconnect { target: Target::Node(2) }),
+            fault(FaultKind::Disconnect { target: Target::Leader }),
+            fault(FaultKind::Partition { side: 0b101, both: true, length: 7 }),
+        ];
+        let message = |from, to| Choice {
+            at: 5,
+            what: What::Message { from, to, kind: MessageKind(9), nth: 0, luck: Luck::default() },
+        };
+        schedule.choices = Choices::Listed(vec![message(0, 1), message(0, 2), message(2, 0)]);
+        let smaller = schedule.without_node(1);
+        assert_eq!((smaller.nodes, smaller.clocks.len()), (2, 2));
+        assert_eq!(smaller.listed(), [message(0, 1), message(1, 0)]);
+        let kinds: Vec<_> = smaller.faults.into_iter().map(|fault| fault.kind).collect();
+        assert_eq!(
+            kinds,
+            [
+                FaultKind::Disconnect { target: Target::Node(0) },
+                FaultKind::Disconnect { target: Target::Node(1) },
+                FaultKind::Disconnect { target: Target::Leader },
+                FaultKind::Partition { side: 0b11, both: true, length: 7 },
+            ]
+        );
+    }
+
+    #[test]
+    fn without_a_client_the_others_keep_what_they_ask() {
+        let mut schedule = Schedule::draw(1);
+        schedule.clients = vec![schedule.clients[0].clone(); 3];
+        let act = |client| Choice { at: 5, what: What::Client { client, act: Act::Drop } };
+        schedule.choices = Choices::Listed(vec![act(0), act(1), act(2)]);
+        let smaller = schedule.without_client(1);
+        assert_eq!(smaller.clients.len(), 2);
+        assert_eq!(smaller.listed(), [act(0), act(1)]);
+        assert_eq!(smaller.decisions(), smaller.faults.len() + 2);
+    }
+}
