@@ -69,7 +69,10 @@ pub fn run(args: &Args) -> Result<End> {
     let shrunk = match shrink(&schedule, args.keep.as_deref().map(Signature::property), options) {
         Ok(shrunk) => shrunk,
         Err(report) => {
-            eprintln!("there is nothing to make smaller: it does not fail in this way, but comes to {:?}", report.verdict);
+            eprintln!(
+                "there is nothing to make smaller: it does not fail in this way, but comes to {:?}",
+                report.verdict
+            );
             return Ok(End::Clean);
         }
     };
@@ -107,7 +110,14 @@ impl Shrunk {
     /// It as a trace file, with what there is to say of it as the story.
     pub fn trace(&self) -> Trace {
         let violation = self.violation();
-        let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        // Replies are told whole, and can be long.
+        let one_line = |text: &str| -> String {
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            match text.char_indices().nth(300) {
+                Some((end, _)) => format!("{} ...", &text[..end]),
+                None => text,
+            }
+        };
         let mut trace = Trace::of(self.schedule.clone(), &self.report);
         trace.story = vec![
             format!("{}: {}.", violation.property, one_line(violation.meaning)),
