@@ -260,8 +260,10 @@ impl Replica {
             return;
         }
         let Role::Following(following) = &mut self.role else { unreachable!("a current leader is followed") };
-        if chunk.zxid <= self.committed || (following.verified() && chunk.zxid <= self.log.last()) {
-            // A late piece of a snapshot that is behind this node by now.
+        if chunk.zxid <= self.committed.max(self.log.last()) {
+            // A late piece of a snapshot that is behind this node by now: a leader sends one only of a state after the
+            // end of the follower's log. Were it taken, in a new stay under the same leader too, entries would be
+            // dropped that this leader counts as acknowledged.
             return;
         }
         if following.verified() {
