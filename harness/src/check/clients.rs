@@ -1,19 +1,21 @@
-//! What clients are told: in order, fresh enough, and what the model says.
+//! What clients are told: in order, fresh enough, and what the model says; and what becomes of all that they ask for,
+//! answered or not.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use vivarium_core::api::{
     ConnectRequest, ConnectResponse, Id, Op, Reply, Request, Response, WatchedEvent, perms,
 };
-use vivarium_core::entry::{Body, Command, Write};
+use vivarium_core::entry::{Body, Command, Entry, Write};
 use vivarium_core::error::ErrorCode;
-use vivarium_core::ids::{ConnId, SessionId, Zxid};
+use vivarium_core::ids::{ConnId, Origin, SessionId, Zxid};
 use vivarium_sim::client::workload::USERS;
 use vivarium_sim::world::address;
 use vivarium_sim::{ClientIndex, Schedule, Violation};
 
-use super::model::{Model, Outcome, View, may};
-use super::order::History;
+use super::model::{Model, Node, Outcome};
+use super::order::{Asked, History, Record};
 use super::violation;
 use super::watches::{Renewal, Watches};
 
@@ -21,6 +23,12 @@ use super::watches::{Renewal, Watches};
 #[derive(Clone, Debug, Default)]
 pub struct Clients {
     conns: BTreeMap<ConnId, Conn>,
+    /// The writes of each connection, also of those that have ended, that have not been executed: oldest first.
+    writes: BTreeMap<ConnId, VecDeque<Arc<Pending>>>,
+    /// Which connection an entry has attached to its session.
+    owners: BTreeMap<Origin, ConnId>,
+    /// The highest zxid that each client has been told.
+    seen: Vec<i64>,
     /// The highest zxid that any client has been told. Whatever is asked from now on comes after it.
     told: Zxid,
     superuser: bool,
@@ -30,27 +38,30 @@ pub struct Clients {
 /// A connection, as its client sees it.
 #[derive(Clone, Debug)]
 struct Conn {
+    client: ClientIndex,
     hello: ConnectRequest,
     session: Option<SessionId>,
-    pending: VecDeque<Pending>,
+    pending: VecDeque<Arc<Pending>>,
+    /// How many writes were sent.
+    writes: u32,
     /// Identities, once their auth packets are sent,
-    ids: Vec<Id>,
+    ids: Arc<[Id]>,
     /// and once they are confirmed.
-    confirmed: Vec<Id>,
-    /// The highest zxid its client has been told.
-    seen: i64,
+    confirmed: Arc<[Id]>,
     watches: Watches,
     /// Notifications of a setWatches whose reply has not come.
     renewed: Vec<WatchedEvent>,
 }
 
 /// A request without an answer.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Pending {
     request: Request,
     /// The highest zxid that any client had been told when it was sent.
     told: Zxid,
-    ids: Vec<Id>,
+    ids: Arc<[Id]>,
+    /// Which of the connection's writes it is.
+    write: u32,
 }
 
 type Checked = Result<(), Box<Violation>>;
@@ -62,18 +73,78 @@ impl Clients {
     }
 
     pub(super) fn connecting(&mut self, client: ClientIndex, conn: ConnId, hello: &ConnectRequest) {
-        let address = Id { scheme: "ip".into(), id: address(client).to_string() };
+        let ids: Arc<[Id]> = [Id { scheme: "ip".into(), id: address(client).to_string() }].into();
+        if self.seen.len() <= client {
+            self.seen.resize(client + 1, 0);
+        }
         let state = Conn {
+            client,
             hello: hello.clone(),
             session: None,
             pending: VecDeque::new(),
-            ids: vec![address.clone()],
-            confirmed: vec![address],
-            seen: hello.last_zxid_seen,
+            writes: 0,
+            ids: ids.clone(),
+            confirmed: ids,
             watches: Watches::default(),
             renewed: Vec::new(),
         };
         self.conns.insert(conn, state);
+    }
+
+    /// A server confirms a session, with the entry that it has executed last: that entry must have made the session, or
+    /// moved it here.
+    pub(super) fn welcomed(
+        &mut self,
+        conn: ConnId,
+        response: &ConnectResponse,
+        executed: Option<&Record>,
+    ) -> Checked {
+        if response.session.0 == 0 {
+            return Ok(());
+        }
+        if let Some(record) = executed
+            && record.outcome.is_ok()
+            && let Body::Command(
+                Command::CreateSession { session, password, timeout_ms }
+                | Command::Attach { session, password, timeout_ms },
+            ) = record.entry.body
+            && (session, password, timeout_ms) == (response.session, response.password, response.timeout_ms)
+            && self.owners.insert(record.entry.origin, conn).is_none()
+        {
+            return Ok(());
+        }
+        violation(
+            "session-ordered",
+            "a session is confirmed when the entry that makes it, or moves it here, is executed, and to one connection",
+            format!("{conn:?} is told {response:?} after {:?}", executed.map(|record| &record.entry)),
+            "the entry for this connection and session, with its password and timeout".into(),
+        )
+    }
+
+    /// A request of a client is executed for the first time anywhere: it must be the next one of its connection, as it
+    /// was asked, whether its client will ever hear of it or not.
+    pub(super) fn executed(&mut self, entry: &Entry) -> Result<Option<Asked>, Box<Violation>> {
+        let Body::Command(Command::Request { owner, ids, write, .. }) = &entry.body else { return Ok(None) };
+        let conn = self.owners.get(owner).copied();
+        let writes = conn.and_then(|conn| self.writes.get_mut(&conn));
+        let next = writes.as_ref().and_then(|writes| writes.front());
+        if let (Some(conn), Some(next)) = (conn, next)
+            && is_same(&next.request.op, write)
+            && same_ids(ids, &next.ids)
+        {
+            let number = next.write;
+            writes.expect("it has a next one").pop_front();
+            return Ok(Some(Asked { conn, number }));
+        }
+        violation(
+            "exactly-once",
+            "what clients ask for is executed in their order, and at most once",
+            format!("{entry:?}, of connection {conn:?}"),
+            match next {
+                Some(next) => format!("{:?} as {:?}, which it has asked for next", next.request.op, next.ids),
+                None => "nothing more: it has asked for nothing else".into(),
+            },
+        )
     }
 
     /// The handshake is answered (sections 1.5 and 7).
@@ -125,20 +196,32 @@ impl Clients {
     }
 
     pub(super) fn sent(&mut self, conn: ConnId, request: &Request) {
-        let told = self.told;
-        let superuser = self.superuser;
         let state = self.conns.get_mut(&conn).expect("who asks has connected");
-        if let Some(ids) = identities(&request.op, superuser) {
+        if let Some(ids) = identities(&request.op, self.superuser) {
             add(&mut state.ids, ids);
         }
-        state.pending.push_back(Pending { request: request.clone(), told, ids: state.ids.clone() });
+        let is_write = is_write(&request.op);
+        state.writes += u32::from(is_write);
+        let pending = Arc::new(Pending {
+            request: request.clone(),
+            told: self.told,
+            ids: state.ids.clone(),
+            write: state.writes,
+        });
+        if is_write {
+            self.writes.entry(conn).or_default().push_back(pending.clone());
+        }
+        state.pending.push_back(pending);
     }
 
     pub(super) fn lost(&mut self, conn: ConnId) {
         self.conns.remove(&conn);
+        if self.writes.get(&conn).is_some_and(VecDeque::is_empty) {
+            self.writes.remove(&conn);
+        }
     }
 
-    pub(super) fn notified(&mut self, conn: ConnId, event: &WatchedEvent, model: &Model) -> Checked {
+    pub(super) fn notified(&mut self, conn: ConnId, event: &WatchedEvent, model: &mut Model) -> Checked {
         let state = self.conns.get_mut(&conn).expect("who is notified has connected");
         if event.zxid == -1 {
             state.renewed.push(event.clone());
@@ -152,7 +235,7 @@ impl Clients {
         conn: ConnId,
         reply: &Reply,
         history: &mut History,
-        model: &Model,
+        model: &mut Model,
     ) -> Checked {
         let state = self.conns.get_mut(&conn).expect("who is answered has connected");
         let Some(pending) = state.take_pending(reply) else {
@@ -172,12 +255,14 @@ impl Clients {
             _ => {}
         }
         let zxid = Zxid(reply.zxid as u64);
-        if reply.zxid < state.seen {
+        let seen = &mut self.seen[state.client];
+        *seen = (*seen).max(state.hello.last_zxid_seen);
+        if reply.zxid < *seen {
             return violation(
                 "monotonic",
-                "a session never goes back in time, on whichever server",
+                "a client never goes back in time, on whichever server",
                 format!("{reply:?} to {op:?}"),
-                format!("a zxid of at least {:#x}, which its client has seen", state.seen),
+                format!("a zxid of at least {seen:#x}, which it has seen"),
             );
         }
         if !history.contains(zxid) {
@@ -188,11 +273,11 @@ impl Clients {
                 format!("a zxid of the history, which ends at {:?}", history.last()),
             );
         }
-        state.seen = reply.zxid;
+        *seen = reply.zxid;
         // What this reply knows of must have been told before, own changes included.
         state.watches.replied(zxid, model)?;
         if is_write(op) {
-            check_write(state.session, &pending, reply, history)?;
+            check_write(conn, &pending, reply, history)?;
         } else {
             state.check_read(&pending, reply, zxid, model)?;
         }
@@ -203,8 +288,8 @@ impl Clients {
 
 impl Conn {
     /// The request that a reply answers: the oldest; but auth replies may overtake.
-    fn take_pending(&mut self, reply: &Reply) -> Option<Pending> {
-        let is_auth = |pending: &Pending| matches!(pending.request.op, Op::Auth { .. });
+    fn take_pending(&mut self, reply: &Reply) -> Option<Arc<Pending>> {
+        let is_auth = |pending: &Arc<Pending>| matches!(pending.request.op, Op::Auth { .. });
         let front = self.pending.front()?;
         if front.request.xid == reply.xid {
             return self.pending.pop_front();
@@ -223,35 +308,16 @@ impl Conn {
         }
     }
 
-    fn check_read(&mut self, pending: &Pending, reply: &Reply, zxid: Zxid, model: &Model) -> Checked {
+    fn check_read(&mut self, pending: &Pending, reply: &Reply, zxid: Zxid, model: &mut Model) -> Checked {
         let op = &pending.request.op;
-        let ids = &pending.ids;
-        let readable = |path: &str, wanted: i32| -> Result<&View, ErrorCode> {
-            let view = model.at(path, zxid).ok_or(ErrorCode::NoNode)?;
-            if may(&view.acl, wanted, ids) { Ok(view) } else { Err(ErrorCode::NoAuth) }
-        };
-        let expected: Outcome = match op {
-            Op::Exists { path, .. } => readable(path, perms::READ).map(|view| Response::Stat(view.stat)),
-            Op::GetData { path, .. } => {
-                readable(path, perms::READ).map(|view| Response::Data(view.data.clone(), view.stat))
-            }
-            Op::GetChildren { path, stat: false, .. } => {
-                readable(path, perms::READ).map(|view| Response::Children(view.children.to_vec()))
-            }
-            Op::GetChildren { path, stat: true, .. } => readable(path, perms::READ)
-                .map(|view| Response::ChildrenStat(view.children.to_vec(), view.stat)),
-            Op::GetAcl { path } => readable(path, perms::READ | perms::ADMIN)
-                .map(|view| Response::Acl(view.acl_for(ids).into(), view.stat)),
-            Op::Sync { path } => {
-                if zxid < pending.told {
-                    return violation(
-                        "sync",
-                        "after a sync a client sees all that anybody had been told when it asked",
-                        format!("a sync passed at {zxid:?}"),
-                        format!("at least {:?}", pending.told),
-                    );
-                }
-                Ok(Response::Sync(path.clone()))
+        match op {
+            Op::Sync { .. } if zxid < pending.told => {
+                return violation(
+                    "sync",
+                    "after a sync a client sees all that anybody had been told when it asked",
+                    format!("a sync passed at {zxid:?}"),
+                    format!("at least {:?}", pending.told),
+                );
             }
             Op::SetWatches { relative_zxid, data, exist, child } => {
                 let renewal = Renewal::new(model, zxid, *relative_zxid, data, exist, child);
@@ -266,29 +332,29 @@ impl Conn {
                     );
                 }
                 for (path, child) in renewal.set {
-                    self.watches.add(&path, child, zxid, &self.confirmed);
+                    self.watches.add(model.path(&path), child, zxid, &self.confirmed);
                 }
-                Ok(Response::Empty)
             }
-            Op::Ping => Ok(Response::Empty),
-            Op::Malformed { .. } => Err(ErrorCode::MarshallingError),
-            other => unreachable!("{other:?} is not a read"),
-        };
-        if reply.result != expected {
+            _ => {}
+        }
+        if !sees(model, op, &pending.ids, zxid, &reply.result) {
             return violation(
                 "reads",
                 "a read answered at some zxid sees the state at that zxid",
-                format!("{reply:?} to {op:?} of {ids:?}"),
-                format!("{expected:?}"),
+                format!("{reply:?} to {op:?} of {:?}", pending.ids),
+                match target(op) {
+                    Some((path, _)) => format!("what {path:?} was then: {:?}", model.at(path, zxid)),
+                    None => "its one answer".into(),
+                },
             );
         }
-        match (op, &expected) {
+        match (op, &reply.result) {
             (Op::Exists { path, watch: true }, Ok(_) | Err(ErrorCode::NoNode))
             | (Op::GetData { path, watch: true }, Ok(_)) => {
-                self.watches.add(path, false, zxid, &self.confirmed);
+                self.watches.add(model.path(path), false, zxid, &self.confirmed);
             }
             (Op::GetChildren { path, watch: true, .. }, Ok(_)) => {
-                self.watches.add(path, true, zxid, &self.confirmed);
+                self.watches.add(model.path(path), true, zxid, &self.confirmed);
             }
             _ => {}
         }
@@ -296,16 +362,56 @@ impl Conn {
     }
 }
 
-/// A write's reply names an entry of the history: this very write, after all that had been answered before it was
-/// sent, and with the outcome that the model gives it.
-fn check_write(
-    session: Option<SessionId>,
-    pending: &Pending,
-    reply: &Reply,
-    history: &mut History,
-) -> Checked {
+/// What a read is of, and which permission it needs, one of them (section 8.4).
+fn target(op: &Op) -> Option<(&str, i32)> {
+    match op {
+        Op::Exists { path, .. } | Op::GetData { path, .. } | Op::GetChildren { path, .. } => {
+            Some((path, perms::READ))
+        }
+        Op::GetAcl { path } => Some((path, perms::READ | perms::ADMIN)),
+        _ => None,
+    }
+}
+
+/// Whether a read that was answered at some zxid has the result that it must have.
+fn sees(model: &Model, op: &Op, ids: &[Id], zxid: Zxid, result: &Outcome) -> bool {
+    let Some((path, wanted)) = target(op) else {
+        return match (op, result) {
+            (Op::Sync { path }, Ok(Response::Sync(echoed))) => path == echoed,
+            (Op::SetWatches { .. } | Op::Ping, Ok(Response::Empty)) => true,
+            (Op::Malformed { .. }, Err(code)) => *code == ErrorCode::MarshallingError,
+            _ => false,
+        };
+    };
+    let Some(node) = model.at(path, zxid) else { return *result == Err(ErrorCode::NoNode) };
+    if !node.allows(wanted, ids) {
+        return *result == Err(ErrorCode::NoAuth);
+    }
+    let Ok(response) = result else { return false };
+    let named = |names: &[String], node: &Node| {
+        let children = model.children(node);
+        children.len() == names.len() && children.zip(names).all(|(child, name)| child == name)
+    };
+    match (op, response) {
+        (Op::Exists { .. }, Response::Stat(stat)) => *stat == node.stat,
+        (Op::GetData { .. }, Response::Data(data, stat)) => (data, stat) == (&node.data, &node.stat),
+        (Op::GetChildren { stat: false, .. }, Response::Children(names)) => named(names, node),
+        (Op::GetChildren { stat: true, .. }, Response::ChildrenStat(names, stat)) => {
+            *stat == node.stat && named(names, node)
+        }
+        (Op::GetAcl { .. }, Response::Acl(acl, stat)) => {
+            *stat == node.stat && acl[..] == node.acl_for(ids)[..]
+        }
+        _ => false,
+    }
+}
+
+/// A write's reply names an entry of the history: this very write, with the outcome that the model gives it. That it
+/// comes after all that had been answered when it was asked follows: it was asked before it was first executed.
+fn check_write(conn: ConnId, pending: &Pending, reply: &Reply, history: &mut History) -> Checked {
     let op = &pending.request.op;
     let zxid = Zxid(reply.zxid as u64);
+    let twice = history.answer(zxid);
     let Some(record) = history.record(zxid) else {
         return violation(
             "writes",
@@ -314,32 +420,15 @@ fn check_write(
             "the zxid of an entry".into(),
         );
     };
-    let same = match &record.entry.body {
-        Body::Command(Command::Request { session: of, write, ids, .. }) => {
-            Some(*of) == session && is_same(op, write) && same_ids(ids, &pending.ids)
-        }
-        _ => false,
-    };
-    if !same || std::mem::replace(&mut record.answered, true) {
+    if twice || record.asked != Some(Asked { conn, number: pending.write }) {
         return violation(
             "writes",
             "the answer to a write names its entry in the history, and no entry answers two",
-            format!(
-                "{reply:?} to {op:?} of session {session:?} as {:?} names {:?}",
-                pending.ids, record.entry
-            ),
-            "the zxid of that very write".into(),
+            format!("{reply:?} to {op:?}, {conn:?}'s write {}, names {:?}", pending.write, record.entry),
+            format!("the zxid of that very write; this one is {:?}", record.asked),
         );
     }
-    if zxid <= pending.told {
-        return violation(
-            "real-time",
-            "a write that is asked for after another was answered comes after it",
-            format!("{reply:?} to {op:?}"),
-            format!("a zxid after {:?}, which somebody had been told before this was asked", pending.told),
-        );
-    }
-    if reply.result != record.outcome || reply.result == Err(ErrorCode::SessionMoved) {
+    if reply.result != *record.outcome || reply.result == Err(ErrorCode::SessionMoved) {
         return violation(
             "writes-linearizable",
             "a write has the outcome that it has when the history is executed one by one",
@@ -417,10 +506,10 @@ fn identities(op: &Op, superuser: bool) -> Option<Vec<Id>> {
     Some(ids)
 }
 
-fn add(ids: &mut Vec<Id>, more: Vec<Id>) {
+fn add(ids: &mut Arc<[Id]>, more: Vec<Id>) {
     for id in more {
         if !ids.contains(&id) {
-            ids.push(id);
+            *ids = ids.iter().cloned().chain([id]).collect();
         }
     }
 }

@@ -3,11 +3,12 @@
 //! A promise about a disk is checked where it is made, when it leaves the node: no crash has to come first.
 
 use vivarium_core::ids::{Epoch, PeerId, Zxid};
-use vivarium_core::io::{Output, Write};
+use vivarium_core::io::Write;
 use vivarium_core::recovery::Recovery;
 use vivarium_core::replica::{PeerMessage, Vow};
 use vivarium_sim::Violation;
 
+use super::order::History;
 use super::violation;
 
 /// What a disk holds, as zxids.
@@ -21,7 +22,15 @@ pub struct Shadow {
     unfinished: Option<(Zxid, u32)>,
     /// Where the log's history begins.
     base: Zxid,
-    entries: Vec<Zxid>,
+    /// What follows: stretches of entries without gaps, ascending.
+    log: Vec<Stretch>,
+}
+
+/// Entries numbered without gaps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Stretch {
+    first: Zxid,
+    last: Zxid,
 }
 
 /// The disks of a node: as written by this run of the process, and as a power cut would leave it.
@@ -49,64 +58,85 @@ impl Disk {
         self.durable.apply(write);
     }
 
-    /// A process starts with what the disk gives back: it must be what was durable.
-    pub fn booted(&mut self, node: PeerId, recovery: &Recovery) -> Checked {
+    /// A process starts with what the disk gives back: it must be what was durable, entry by entry.
+    pub fn booted(&mut self, node: PeerId, recovery: &Recovery, history: &History) -> Checked {
         let disk = &mut self.durable;
         disk.unfinished = None;
         if !disk.contains(disk.snapshot) {
             // A snapshot that the log does not reach to: the log begins anew after it.
             disk.base = disk.snapshot;
-            disk.entries.clear();
+            disk.log.clear();
         }
         let recovered = &recovery.recovered;
         let snapshot = recovered.snapshot.as_ref().map_or(Zxid::ZERO, |(zxid, _)| *zxid);
-        let entries: Vec<Zxid> = recovered.entries.iter().map(|entry| entry.zxid).collect();
-        let after: Vec<Zxid> = disk.entries.iter().copied().filter(|zxid| *zxid > disk.snapshot).collect();
+        let mut entries = Shadow::default();
+        recovered.entries.iter().for_each(|entry| entries.append(entry.zxid));
+        let after = disk.after(disk.snapshot);
         let promised = disk.promise();
         if snapshot != disk.snapshot
-            || entries != after
+            || entries.log != after
             || (recovered.promised, recovered.candidate) != promised
         {
             return violation(
                 "recovery",
                 "a node that starts finds all that was durable, and of the rest a prefix",
                 format!(
-                    "node {node} finds snapshot {snapshot:?}, entries {}, a promise of {:?} to {:?}",
-                    brief(&entries),
-                    recovered.promised,
-                    recovered.candidate
+                    "node {node} finds snapshot {snapshot:?}, entries {:?}, a promise of {:?} to {:?}",
+                    entries.log, recovered.promised, recovered.candidate
                 ),
                 format!(
-                    "snapshot {:?}, entries {}, a promise of {:?} to {:?}",
-                    disk.snapshot,
-                    brief(&after),
-                    promised.0,
-                    promised.1
+                    "snapshot {:?}, entries {after:?}, a promise of {:?} to {:?}",
+                    disk.snapshot, promised.0, promised.1
                 ),
             );
+        }
+        for entry in &recovered.entries {
+            history.known(node, "finds on its disk", entry)?;
         }
         self.written = self.durable.clone();
         Ok(())
     }
 
-    /// A node puts something out: writes must fit what was written before, promises what is durable.
-    pub fn output(&mut self, node: PeerId, output: &Output, committed: impl Fn(Zxid) -> bool) -> Checked {
-        match output {
-            Output::Write { write, .. } => {
-                self.check_write(node, write, committed)?;
-                self.written.apply(write);
-                Ok(())
-            }
-            Output::Send { message: PeerMessage::Vow(vow), .. } => self.check_vow(node, vow.get()),
-            _ => Ok(()),
+    /// A node writes: it must fit what was written before.
+    pub fn write(&mut self, node: PeerId, write: &Write, history: &History) -> Checked {
+        self.check_write(node, write, history)?;
+        self.written.apply(write);
+        Ok(())
+    }
+
+    /// A node says something to a peer: what it promises is durable, and what it has promised it keeps.
+    pub fn said(&self, node: PeerId, to: PeerId, message: &PeerMessage) -> Checked {
+        match message {
+            PeerMessage::Vow(vow) => self.check_vow(node, to, vow.get()),
+            PeerMessage::NewEpoch { epoch, .. } => self.check_candidacy(node, *epoch),
+            // To follow, or to lead.
+            PeerMessage::Alive { epoch, .. }
+            | PeerMessage::Position { epoch, .. }
+            | PeerMessage::Forward { epoch, .. }
+            | PeerMessage::SnapshotReceived { epoch, .. } => self.check_kept(node, to, *epoch, message),
+            PeerMessage::Heartbeat { epoch, .. }
+            | PeerMessage::Truncate { epoch, .. }
+            | PeerMessage::Propose { epoch, .. }
+            | PeerMessage::Commit { epoch, .. }
+            | PeerMessage::SnapshotChunk { epoch, .. }
+            | PeerMessage::BarrierPassed { epoch, .. } => self.check_kept(node, node, *epoch, message),
+            PeerMessage::PreVote { .. }
+            | PeerMessage::PreVoteReply { .. }
+            | PeerMessage::Refused { .. }
+            | PeerMessage::Barrier { .. }
+            | PeerMessage::Heard { .. }
+            | PeerMessage::HandOver { .. } => Ok(()),
         }
     }
 
-    fn check_write(&self, node: PeerId, write: &Write, committed: impl Fn(Zxid) -> bool) -> Checked {
+    fn check_write(&self, node: PeerId, write: &Write, history: &History) -> Checked {
         let disk = &self.written;
         let last = disk.last();
         let problem = match write {
             Write::Append(entry) if entry.zxid <= last => format!("appends {:?} after {last:?}", entry.zxid),
+            Write::Append(entry) if entry.zxid.epoch() > disk.promise().0 => {
+                format!("appends {:?}, and has promised {:?}", entry.zxid, disk.promise().0)
+            }
             Write::Promise { epoch, candidate }
                 if *epoch < disk.promised
                     || (*epoch == disk.promised
@@ -118,16 +148,7 @@ impl Disk {
                 )
             }
             Write::Truncate { to } => {
-                if let Some(lost) =
-                    disk.entries.iter().rev().take_while(|zxid| *zxid > to).find(|z| committed(**z))
-                {
-                    return violation(
-                        "committed-stays",
-                        "what is committed is never cut from a log",
-                        format!("node {node} cuts its log to {to:?}, and {lost:?} with it"),
-                        format!("no cut below {lost:?}, which is committed"),
-                    );
-                }
+                self.check_cut(node, *to, history)?;
                 if disk.contains(*to) {
                     return Ok(());
                 }
@@ -139,12 +160,14 @@ impl Disk {
                     self.durable.snapshot
                 )
             }
+            Write::Reset { base } => return self.check_cut(node, *base, history),
             Write::Chunk { zxid, index, .. } if *index > 0 && disk.unfinished != Some((*zxid, *index)) => {
                 format!("writes chunk {index} of snapshot {zxid:?} after {:?}", disk.unfinished)
             }
-            Write::Append(_) | Write::Promise { .. } | Write::Reset { .. } | Write::Chunk { .. } => {
-                return Ok(());
+            Write::Chunk { zxid, .. } if !history.contains(*zxid) => {
+                format!("writes a snapshot at {zxid:?}, which nobody has executed")
             }
+            Write::Append(_) | Write::Promise { .. } | Write::Chunk { .. } => return Ok(()),
         };
         violation(
             "writes-fit",
@@ -154,33 +177,80 @@ impl Disk {
         )
     }
 
-    fn check_vow(&self, node: PeerId, vow: &Vow) -> Checked {
+    /// What comes after `to` is void. Logs that hold a zxid hold the same up to it, so that it is enough to look at
+    /// the first entry of each stretch.
+    fn check_cut(&self, node: PeerId, to: Zxid, history: &History) -> Checked {
+        let dropped = self.written.after(to);
+        match dropped.iter().find(|stretch| history.contains(stretch.first)) {
+            None => Ok(()),
+            Some(lost) => violation(
+                "committed-stays",
+                "what is committed is never cut from a log",
+                format!("node {node} cuts its log to {to:?}, and {:?} with it", lost.first),
+                format!("no cut below {:?}, which is committed", lost.first),
+            ),
+        }
+    }
+
+    fn check_vow(&self, node: PeerId, to: PeerId, vow: &Vow) -> Checked {
         let disk = &self.durable;
         let (promised, promised_to) = disk.promise();
-        let kept_promise = |epoch: Epoch| promised >= epoch;
         let kept = match vow {
             Vow::AckEpoch { epoch, candidate, last } => {
-                kept_promise(*epoch)
+                promised >= *epoch
                     && (promised > *epoch || promised_to == Some(*candidate))
                     && disk.holds(*last)
             }
-            Vow::Ack { epoch, upto } => kept_promise(*epoch) && disk.holds(*upto),
-            Vow::Positioned { epoch, last, .. } => kept_promise(*epoch) && disk.holds(*last),
+            Vow::Ack { epoch, upto } => promised >= *epoch && disk.holds(*upto),
+            Vow::Positioned { epoch, last, .. } => promised >= *epoch && disk.holds(*last),
         };
-        if kept {
+        if !kept {
+            return violation(
+                "durable-first",
+                "a node promises nothing about its disk that a power cut at that moment would break",
+                format!("node {node} says {vow:?}"),
+                format!(
+                    "that to be durable; its disk has a promise of {promised:?} to {promised_to:?}, snapshot {:?}, and \
+                     a log from {:?} to {:?}",
+                    disk.snapshot,
+                    disk.base,
+                    disk.last()
+                ),
+            );
+        }
+        match vow {
+            // An old one may be said late: its candidate asks for no other than that epoch.
+            Vow::AckEpoch { .. } => Ok(()),
+            Vow::Ack { epoch, .. } | Vow::Positioned { epoch, .. } => self.check_kept(node, to, *epoch, vow),
+        }
+    }
+
+    /// Whoever asks for the promises of others has made, and kept, its own.
+    fn check_candidacy(&self, node: PeerId, epoch: Epoch) -> Checked {
+        let (promised, promised_to) = self.durable.promise();
+        if promised > epoch || (promised == epoch && promised_to == Some(node)) {
             return Ok(());
         }
         violation(
             "durable-first",
-            "a node promises nothing about its disk that a power cut at that moment would break",
-            format!("node {node} says {vow:?}"),
-            format!(
-                "that to be durable; its disk has a promise of {promised:?} to {promised_to:?}, snapshot {:?}, and a \
-                 log from {:?} to {:?}",
-                disk.snapshot,
-                disk.base,
-                disk.last()
-            ),
+            "a candidate's own promise is durable before it asks others for theirs",
+            format!("node {node} asks to be promised {epoch:?}"),
+            format!("its disk to say so; it has a promise of {promised:?} to {promised_to:?}"),
+        )
+    }
+
+    /// A node that has promised an epoch to another neither follows nor leads an older one. A leader that opens a new
+    /// epoch without an election goes on in the old one until a quorum has promised.
+    fn check_kept(&self, node: PeerId, leader: PeerId, epoch: Epoch, what: &impl std::fmt::Debug) -> Checked {
+        let (promised, promised_to) = self.durable.promise();
+        if epoch >= promised || promised_to.is_none_or(|to| to == leader) {
+            return Ok(());
+        }
+        violation(
+            "promise-kept",
+            "whoever has promised an epoch to a candidate neither follows nor leads an older one",
+            format!("node {node} says {what:?}"),
+            format!("nothing of an epoch before {promised:?}, which it has promised to {promised_to:?}"),
         )
     }
 }
@@ -193,7 +263,7 @@ impl Shadow {
 
     /// The end of the log.
     pub fn last(&self) -> Zxid {
-        self.entries.last().copied().unwrap_or(self.base)
+        self.log.last().map_or(self.base, |stretch| stretch.last)
     }
 
     /// The newest promise: the last one written, unless there is history of a later epoch, which nobody has without
@@ -204,23 +274,44 @@ impl Shadow {
     }
 
     fn contains(&self, zxid: Zxid) -> bool {
-        zxid == self.base || self.entries.binary_search(&zxid).is_ok()
+        let mut newest_first = self.log.iter().rev();
+        zxid == self.base || newest_first.any(|stretch| stretch.first <= zxid && zxid <= stretch.last)
+    }
+
+    fn after(&self, zxid: Zxid) -> Vec<Stretch> {
+        let cut =
+            |stretch: &Stretch| Stretch { first: stretch.first.max(Zxid(zxid.0 + 1)), last: stretch.last };
+        self.log.iter().filter(|stretch| stretch.last > zxid).map(cut).collect()
+    }
+
+    fn append(&mut self, zxid: Zxid) {
+        match self.log.last_mut() {
+            Some(stretch) if stretch.last.0 + 1 == zxid.0 => stretch.last = zxid,
+            _ => self.log.push(Stretch { first: zxid, last: zxid }),
+        }
     }
 
     fn apply(&mut self, write: &Write) {
         match write {
-            Write::Append(entry) => self.entries.push(entry.zxid),
+            Write::Append(entry) => self.append(entry.zxid),
             Write::Promise { epoch, candidate } => {
                 self.promised = *epoch;
                 self.candidate = Some(*candidate);
             }
             Write::Truncate { to } => {
-                let keep = self.entries.partition_point(|zxid| zxid <= to);
-                self.entries.truncate(keep);
+                while let Some(stretch) = self.log.last_mut()
+                    && stretch.last > *to
+                {
+                    if stretch.first > *to {
+                        self.log.pop();
+                    } else {
+                        stretch.last = *to;
+                    }
+                }
             }
             Write::Reset { base } => {
                 self.base = *base;
-                self.entries.clear();
+                self.log.clear();
             }
             Write::Chunk { zxid, index, last, .. } => {
                 self.unfinished = Some((*zxid, index + 1));
@@ -230,13 +321,5 @@ impl Shadow {
                 }
             }
         }
-    }
-}
-
-fn brief(zxids: &[Zxid]) -> String {
-    match zxids {
-        [] => "none".into(),
-        [one] => format!("{one:?}"),
-        [first, .., last] => format!("{first:?} to {last:?} ({})", zxids.len()),
     }
 }

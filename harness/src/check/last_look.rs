@@ -31,17 +31,15 @@ pub(super) fn look(nodes: &[&Node], history: &History, model: &Model) -> Result<
             return differs(format!("digest {:016x}", state.digest()), format!("{:016x?}", history.digest()));
         }
         // Every list of children is compared, so a node that the model does not have is seen in its parent's list.
-        for path in model.paths() {
-            let view = model.at(path, applied).expect("a path that exists has a view");
-            let seen = (
-                state.get_data(path, &nobody_is_refused),
-                state.get_children(path, &nobody_is_refused).map(|(names, _)| names),
-                state.get_acl(path, &nobody_is_refused).map(|(acl, _)| acl.to_vec()),
-            );
-            let expected =
-                (Ok((view.data.clone(), view.stat)), Ok(view.children.to_vec()), Ok(view.acl.to_vec()));
-            if seen != expected {
-                return differs(format!("{path:?} is {seen:?}"), format!("{expected:?}"));
+        for (path, view) in model.nodes() {
+            let data = state.get_data(path, &nobody_is_refused);
+            let children = state.get_children(path, &nobody_is_refused).map(|(names, _)| names);
+            let acl = state.get_acl(path, &nobody_is_refused).map(|(acl, _)| acl);
+            let same = data.as_ref().is_ok_and(|(data, stat)| (data, stat) == (&view.data, &view.stat))
+                && children.as_ref().is_ok_and(|names| model.children(view).eq(names.iter()))
+                && acl.as_ref().is_ok_and(|acl| acl[..] == *view.acl());
+            if !same {
+                return differs(format!("{path:?} is {data:?}, {children:?}, {acl:?}"), format!("{view:?}"));
             }
         }
         let seen: Vec<_> = state.sessions().map(|(id, s)| (id, s.timeout_ms, s.owner)).collect();

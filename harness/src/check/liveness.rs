@@ -1,41 +1,68 @@
-//! Sessions end when they should: never while their client was heard in time by the leader.
+//! Sessions end when they should: never while their leader has heard their client in time, and soon after it has not.
 //!
-//! That silent sessions do end is demanded by the world, in the second half of a run.
-
-use std::collections::BTreeMap;
+//! "In time" is measured by the leader's monotonic clock, without any slack: a session gets its whole timeout, and at most
+//! a tick more. So by true time it gets what that clock makes of its timeout: all but a thousandth, if the clock runs
+//! fast by no more than that, as those of the schedules do.
 
 use vivarium_core::ids::{ConnId, Epoch, Origin, SessionId};
 use vivarium_core::io::Input;
 use vivarium_core::replica::PeerMessage;
+use vivarium_core::time::{Duration, Instant, Now};
 use vivarium_sim::world::peer_id;
-use vivarium_sim::{MS, NodeIndex, Schedule, Time, Violation};
+use vivarium_sim::{NodeIndex, Schedule, Violation};
 
 use super::model::Model;
 use super::violation;
-
-/// Clocks differ by at most this many parts in a thousand, and deadlines may be rounded by a millisecond.
-const DRIFT_PERMILLE: u64 = 3;
 
 /// Who was heard when.
 #[derive(Clone, Debug, Default)]
 pub struct Liveness {
     nodes: Vec<Node>,
-    /// The session of each connection, once the server has said so.
-    sessions: BTreeMap<ConnId, SessionId>,
+    /// The session of each connection, once the server has said so: by the connection's number.
+    sessions: Vec<Option<SessionId>>,
+    tick: Duration,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Node {
-    /// When it last was established as leader, and in which epoch.
-    established: Time,
-    epoch: Epoch,
-    /// When it last opened an epoch.
-    opened: Option<Time>,
-    heard: BTreeMap<SessionId, Time>,
+    /// Of the present step.
+    now: Instant,
+    /// It was asked to end, and keeps nobody's time from then on, even if it is elected once more.
+    retiring: bool,
+    /// While it keeps the sessions' time.
+    reign: Option<Reign>,
 }
+
+/// A leader's stay.
+#[derive(Clone, Debug)]
+struct Reign {
+    since: Instant,
+    epoch: Epoch,
+    heard: Vec<Heard>,
+    /// A new epoch is being opened: what is proposed meanwhile waits for it.
+    rolling: bool,
+    /// It was opened just now, and what has waited is proposed.
+    rolled: Option<Instant>,
+    /// When a deadline was last looked at, and when this checker did.
+    woken: Instant,
+    looked: Instant,
+}
+
+#[derive(Clone, Debug)]
+struct Heard {
+    session: SessionId,
+    last: Instant,
+    /// The longest silence that ended while a new epoch was being opened.
+    silence: Duration,
+    /// When the leader last proposed its expiry.
+    expiry: Option<Instant>,
+}
+
+type Checked = Result<(), Box<Violation>>;
 
 impl Liveness {
     pub(super) fn begin(&mut self, schedule: &Schedule) {
+        self.tick = schedule.limits.tick;
         self.nodes.resize_with(schedule.nodes, Node::default);
     }
 
@@ -43,62 +70,113 @@ impl Liveness {
         self.nodes[node] = Node::default();
     }
 
-    pub(super) fn established(&mut self, at: Time, node: NodeIndex, epoch: Epoch) {
-        self.nodes[node].established = at;
-        self.nodes[node].epoch = epoch;
+    /// A leader is established: every session has its whole timeout from now.
+    pub(super) fn established(&mut self, node: NodeIndex, epoch: Epoch) {
+        let state = &mut self.nodes[node];
+        if state.retiring {
+            return;
+        }
+        let since = state.now;
+        let (woken, looked) = (since, since);
+        state.reign =
+            Some(Reign { since, epoch, heard: Vec::new(), rolling: false, rolled: None, woken, looked });
     }
 
-    /// A leader opens an epoch.
-    pub(super) fn opened(&mut self, at: Time, node: NodeIndex) {
-        self.nodes[node].opened = Some(at);
+    /// A node leads no more.
+    pub(super) fn resigned(&mut self, node: NodeIndex) {
+        self.nodes[node].reign = None;
+    }
+
+    /// A leader begins to open an epoch without an election,
+    pub(super) fn rolling(&mut self, node: NodeIndex) {
+        if let Some(reign) = &mut self.nodes[node].reign {
+            reign.rolling = true;
+            reign.heard.iter_mut().for_each(|heard| heard.silence = Duration(0));
+        }
+    }
+
+    /// and has opened it.
+    pub(super) fn opened(&mut self, node: NodeIndex) {
+        let now = self.nodes[node].now;
+        if let Some(reign) = &mut self.nodes[node].reign {
+            reign.rolled = std::mem::take(&mut reign.rolling).then_some(now);
+        }
     }
 
     /// A server has told a connection its session.
-    pub(super) fn attached(&mut self, at: Time, node: NodeIndex, conn: ConnId, session: SessionId) {
-        self.sessions.insert(conn, session);
-        self.nodes[node].heard.insert(session, at);
+    pub(super) fn welcomed(&mut self, conn: ConnId, session: SessionId) {
+        let place = conn.0 as usize;
+        if self.sessions.len() <= place {
+            self.sessions.resize(place + 1, None);
+        }
+        self.sessions[place] = Some(session).filter(|session| session.0 != 0);
     }
 
-    /// A node is told something by a client, or by a follower about clients.
-    pub(super) fn input(&mut self, at: Time, node: NodeIndex, input: &Input) {
-        let Node { heard, epoch: since, .. } = &mut self.nodes[node];
+    /// Whether a node keeps the sessions' time.
+    pub(super) fn keeps_time(&self, node: NodeIndex) -> bool {
+        self.nodes[node].reign.is_some()
+    }
+
+    /// A node executes the beginning of a session, or its move.
+    pub(super) fn attached(&mut self, node: NodeIndex, session: SessionId) {
+        self.heard(node, session);
+    }
+
+    /// A node is about to be told something, perhaps by a client, or by a follower about clients.
+    pub(super) fn input(&mut self, node: NodeIndex, now: Now, input: &Input, model: &Model) -> Checked {
+        let state = &mut self.nodes[node];
+        state.now = now.mono;
+        if let Input::Retire = input {
+            state.retiring = true;
+            state.reign = None;
+        }
+        let Some(reign) = &mut state.reign else { return Ok(()) };
         match input {
             Input::Request { conn, .. } => {
-                if let Some(session) = self.sessions.get(conn) {
-                    heard.insert(*session, at);
+                if let Some(Some(session)) = self.sessions.get(conn.0 as usize) {
+                    let session = *session;
+                    self.heard(node, session);
                 }
             }
-            Input::Peer { message: PeerMessage::Heard { epoch, sessions }, .. } if epoch >= since => {
-                // A report for an earlier leader may be as old as the hills.
-                heard.extend(sessions.iter().map(|session| (*session, at)));
+            // A report for an earlier leader may be as old as the hills.
+            Input::Peer { message: PeerMessage::Heard { epoch, sessions }, .. } if *epoch >= reign.epoch => {
+                sessions.iter().for_each(|session| self.heard(node, *session));
             }
+            Input::Wake => return self.woken(node, model),
             _ => {}
         }
+        Ok(())
     }
 
     /// A leader proposes to expire a session.
     pub(super) fn expiry_proposed(
-        &self,
-        at: Time,
+        &mut self,
         node: NodeIndex,
         session: SessionId,
         owner: Origin,
         model: &Model,
-    ) -> Result<(), Box<Violation>> {
-        let Some(known) = model.session(session) else { return Ok(()) };
-        if known.owner != owner {
-            // It has moved, so nothing will come of it.
+    ) -> Checked {
+        let Node { now, reign, .. } = &mut self.nodes[node];
+        let Some(reign) = reign else {
+            return violation(
+                "no-early-expiry",
+                "only an established leader expires sessions",
+                format!("node {} expires session {session}", peer_id(node)),
+                "it to be established".into(),
+            );
+        };
+        let since = reign.since;
+        let rolled = reign.rolled == Some(*now);
+        let heard = reign.heard(session);
+        heard.expiry = Some(*now);
+        let Some(known) = model.session(session).filter(|known| known.owner == owner) else {
+            // It has ended or moved, so nothing will come of it.
             return Ok(());
-        }
-        let state = &self.nodes[node];
-        if state.opened == Some(at) {
-            // It was decided while the epoch was being opened, at a time that is not known here, and had to wait.
-            return Ok(());
-        }
-        let heard = state.heard.get(&session).copied().unwrap_or(0).max(state.established);
-        let timeout = known.timeout_ms as Time * MS;
-        let least = timeout - timeout * DRIFT_PERMILLE / 1000 - MS;
-        if at - heard >= least {
+        };
+        let timeout = Duration::millis(known.timeout_ms as u64);
+        let last = heard.last.max(since);
+        // It may have been decided at any time since the opening of the epoch began.
+        if *now - last >= timeout || (rolled && heard.silence >= timeout) {
             return Ok(());
         }
         violation(
@@ -108,9 +186,64 @@ impl Liveness {
                 "node {} expires session {session}, whose timeout is {} ms, {} ms after it was heard",
                 peer_id(node),
                 known.timeout_ms,
-                (at - heard) / MS
+                (*now - last).as_millis(),
             ),
-            format!("at least {} ms", least / MS),
+            format!("at least {} ms", known.timeout_ms),
         )
+    }
+
+    /// A leader looks at its deadlines. What was due when it did so before must have been proposed.
+    fn woken(&mut self, node: NodeIndex, model: &Model) -> Checked {
+        let tick = self.tick;
+        let Node { now, reign, .. } = &mut self.nodes[node];
+        let Some(reign) = reign else { return Ok(()) };
+        let before = std::mem::replace(&mut reign.woken, *now);
+        if reign.rolling || *now - reign.looked < tick {
+            return Ok(());
+        }
+        reign.looked = *now;
+        for (session, known) in model.sessions() {
+            let since = reign.since;
+            let heard = reign.heard(*session);
+            let last = heard.last.max(since);
+            let due = last + Duration::millis(known.timeout_ms as u64) + tick;
+            if due <= before && heard.expiry.is_none_or(|expiry| expiry < last) {
+                return violation(
+                    "expiry-in-time",
+                    "a session that its leader has not heard for its timeout and a tick is expired",
+                    format!(
+                        "node {} has not heard session {session}, whose timeout is {} ms, for {} ms, and lets it live",
+                        peer_id(node),
+                        known.timeout_ms,
+                        (*now - last).as_millis()
+                    ),
+                    "its expiry to be proposed".into(),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn heard(&mut self, node: NodeIndex, session: SessionId) {
+        let Node { now, reign, .. } = &mut self.nodes[node];
+        let Some(reign) = reign else { return };
+        let (since, rolling) = (reign.since, reign.rolling);
+        let heard = reign.heard(session);
+        if rolling {
+            heard.silence = heard.silence.max(*now - heard.last.max(since));
+        }
+        heard.last = *now;
+    }
+}
+
+impl Reign {
+    fn heard(&mut self, session: SessionId) -> &mut Heard {
+        let place = self.heard.iter().position(|heard| heard.session == session);
+        let place = place.unwrap_or_else(|| {
+            let last = Instant(0);
+            self.heard.push(Heard { session, last, silence: Duration(0), expiry: None });
+            self.heard.len() - 1
+        });
+        &mut self.heard[place]
     }
 }

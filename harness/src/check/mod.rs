@@ -9,11 +9,15 @@ mod last_look;
 mod liveness;
 pub mod model;
 mod order;
+mod table;
 mod watches;
 
 use vivarium_core::entry::{Body, Command};
-use vivarium_core::ids::PeerId;
+use vivarium_core::ids::{PeerId, Zxid};
 use vivarium_core::io::{Note, Output, Write};
+use vivarium_core::recovery::Recovery;
+use vivarium_core::replica::PeerMessage;
+use vivarium_core::state::State;
 use vivarium_sim::world::peer_id;
 use vivarium_sim::{NodeIndex, Observation, Observer, Time, Violation};
 
@@ -23,7 +27,8 @@ use liveness::Liveness;
 use model::Model;
 use order::{History, Position};
 
-/// All checkers, and what they share: the one history, and the model that executes it.
+/// All checkers, and what they share: the one history, and the model that executes it. A copy goes its own way from
+/// there on, and is cheap.
 #[derive(Clone, Debug, Default)]
 pub struct Checkers {
     history: History,
@@ -60,54 +65,74 @@ impl Checkers {
         Checkers::default()
     }
 
-    fn output(&mut self, at: Time, node: NodeIndex, output: &Output) -> Checked {
+    fn output(&mut self, node: NodeIndex, output: &Output) -> Checked {
         let peer = peer_id(node);
-        let history = &self.history;
-        let state = &mut self.nodes[node];
-        state.disk.output(peer, output, |zxid| history.contains(zxid))?;
         match output {
-            Output::Write { write: Write::Append(entry), .. } => {
-                let fresh = self.history.append(peer, state.life, entry)?;
-                match &entry.body {
-                    Body::Opening if fresh => self.liveness.opened(at, node),
-                    Body::Command(Command::Expire { session, owner }) if fresh => {
-                        self.liveness.expiry_proposed(at, node, *session, *owner, &self.model)?;
+            Output::Send { to, message } => self.sent(node, peer, *to, message),
+            Output::Write { write, .. } => {
+                let state = &mut self.nodes[node];
+                if let Write::Append(entry) = write
+                    && self.history.append(peer, state.life, entry)?
+                {
+                    match &entry.body {
+                        Body::Opening => {
+                            self.history.complete(peer, entry.zxid.epoch(), state.disk.written())?;
+                            self.liveness.opened(node);
+                        }
+                        Body::Command(Command::Expire { session, owner }) => {
+                            self.liveness.expiry_proposed(node, *session, *owner, &self.model)?;
+                        }
+                        Body::Command(_) => {}
                     }
-                    Body::Opening | Body::Command(_) => {}
                 }
-                Ok(())
+                state.disk.write(peer, write, &self.history)
             }
-            Output::Note(note) => self.note(at, node, peer, note),
+            Output::Note(note) => self.note(node, peer, note),
             Output::Connected { conn, response } => {
-                self.liveness.attached(at, node, *conn, response.session);
-                Ok(())
+                self.liveness.welcomed(*conn, response.session);
+                self.clients.welcomed(*conn, response, self.history.executed_at(self.nodes[node].position))
+            }
+            Output::Reply { .. }
+            | Output::Event { .. }
+            | Output::Close { .. }
+            | Output::Retired
+            | Output::Halt(_) => Ok(()),
+        }
+    }
+
+    fn sent(&mut self, node: NodeIndex, peer: PeerId, to: PeerId, message: &PeerMessage) -> Checked {
+        self.nodes[node].disk.said(peer, to, message)?;
+        match message {
+            PeerMessage::Heartbeat { committed, .. }
+            | PeerMessage::Propose { committed, .. }
+            | PeerMessage::Commit { upto: committed, .. } => {
+                self.history.claims(*committed, self.nodes.iter().map(|node| node.disk.durable()))
             }
             _ => Ok(()),
         }
     }
 
-    fn note(&mut self, at: Time, node: NodeIndex, peer: PeerId, note: &Note) -> Checked {
+    fn note(&mut self, node: NodeIndex, peer: PeerId, note: &Note) -> Checked {
         let state = &mut self.nodes[node];
         match note {
             Note::Elected { epoch, .. } => {
                 self.history.leads(peer, state.life, *epoch)?;
-                self.history.elected(peer, *epoch, state.disk.written())
+                self.history.complete(peer, *epoch, state.disk.written())
             }
             Note::Established { epoch, .. } => {
-                self.liveness.established(at, node, *epoch);
+                self.liveness.established(node, *epoch);
                 self.history.established(*epoch);
                 self.history.leads(peer, state.life, *epoch)
             }
-            Note::Applied { zxid, digest } => {
-                let position = state.position;
-                state.position += 1;
-                let Some(entry) = self.history.executes(peer, position, *zxid, *digest)? else {
-                    return Ok(());
-                };
-                let outcome = self.model.execute(&entry);
-                let disks = self.nodes.iter().map(|node| node.disk.durable());
-                self.history.extend(entry, *digest, outcome, disks)
+            Note::Rolling { .. } => {
+                self.liveness.rolling(node);
+                Ok(())
             }
+            Note::Looking { .. } => {
+                self.liveness.resigned(node);
+                Ok(())
+            }
+            Note::Applied { zxid, digest } => self.applied(node, peer, *zxid, *digest),
             Note::SnapshotInstalled { zxid } => match self.history.position(*zxid) {
                 Some(position) => {
                     state.position = position;
@@ -124,27 +149,70 @@ impl Checkers {
         }
     }
 
-    fn booted(&mut self, node: NodeIndex, recovery: &vivarium_core::recovery::Recovery) -> Checked {
-        let state = &mut self.nodes[node];
-        state.disk.booted(peer_id(node), recovery)?;
-        let snapshot = recovery.recovered.snapshot.as_ref().map(|(zxid, _)| *zxid).unwrap_or_default();
-        match self.history.position(snapshot) {
-            Some(position) => {
-                state.position = position;
-                Ok(())
+    fn applied(&mut self, node: NodeIndex, peer: PeerId, zxid: Zxid, digest: u64) -> Checked {
+        let position = self.nodes[node].position;
+        self.nodes[node].position += 1;
+        if let Some(entry) = self.history.executes(peer, position, zxid, digest)? {
+            let asked = self.clients.executed(&entry)?;
+            if let Body::Command(Command::CreateSession { session, .. }) = entry.body
+                && self.model.knew(session)
+                && self.model.session(session).is_none()
+            {
+                return violation(
+                    "session-unique",
+                    "the id of a session that has ended is never used again",
+                    format!("{entry:?}"),
+                    "an id that no session has had".into(),
+                );
             }
-            None => violation(
+            let outcome = (self.model.execute(&entry), self.model.changed());
+            let disks = self.nodes.iter().map(|node| node.disk.durable());
+            self.history.extend(entry, digest, outcome, asked, disks)?;
+        }
+        if self.liveness.keeps_time(node)
+            && let Some(record) = self.history.executed_at(position + 1)
+            && let Body::Command(Command::CreateSession { session, .. } | Command::Attach { session, .. }) =
+                record.entry.body
+            && record.outcome.is_ok()
+        {
+            self.liveness.attached(node, session);
+        }
+        Ok(())
+    }
+
+    fn booted(&mut self, node: NodeIndex, recovery: &Recovery) -> Checked {
+        let state = &mut self.nodes[node];
+        let peer = peer_id(node);
+        state.disk.booted(peer, recovery, &self.history)?;
+        let Some((zxid, chunks)) = &recovery.recovered.snapshot else {
+            state.position = 0;
+            return Ok(());
+        };
+        let Some(position) = self.history.position(*zxid) else {
+            return violation(
                 "prefix-agreement",
                 "all nodes execute the same entries in the same order",
-                format!("node {} starts from a snapshot at {snapshot:?}", peer_id(node)),
+                format!("node {peer} starts from a snapshot at {zxid:?}"),
                 "a snapshot of a state that some node has had".into(),
-            ),
+            );
+        };
+        state.position = position;
+        let found = State::restore(chunks.iter().map(|chunk| &chunk[..])).map(|state| state.digest());
+        let expected = self.history.executed_at(position).map(|record| record.digest);
+        if found.as_ref().ok() == expected.as_ref() {
+            return Ok(());
         }
+        violation(
+            "recovery-state",
+            "a snapshot restores the state that nodes had at its zxid",
+            format!("node {peer} starts from a snapshot at {zxid:?}, digest {found:016x?}"),
+            format!("digest {expected:016x?}"),
+        )
     }
 }
 
 impl Observer for Checkers {
-    fn observe(&mut self, at: Time, observation: &Observation<'_>) -> Checked {
+    fn observe(&mut self, _: Time, observation: &Observation<'_>) -> Checked {
         match observation {
             Observation::Started { schedule } => {
                 *self = Checkers::new();
@@ -159,11 +227,8 @@ impl Observer for Checkers {
                 self.liveness.ended(*node);
                 Ok(())
             }
-            Observation::Input { node, input, .. } => {
-                self.liveness.input(at, *node, input);
-                Ok(())
-            }
-            Observation::Output { node, output } => self.output(at, *node, output),
+            Observation::Input { node, now, input } => self.liveness.input(*node, *now, input, &self.model),
+            Observation::Output { node, output } => self.output(*node, output),
             Observation::Durable { node, write } => {
                 self.nodes[*node].disk.synced(write);
                 Ok(())
@@ -180,9 +245,9 @@ impl Observer for Checkers {
                 Ok(())
             }
             Observation::Received { conn, reply, .. } => {
-                self.clients.received(*conn, reply, &mut self.history, &self.model)
+                self.clients.received(*conn, reply, &mut self.history, &mut self.model)
             }
-            Observation::Notified { conn, event, .. } => self.clients.notified(*conn, event, &self.model),
+            Observation::Notified { conn, event, .. } => self.clients.notified(*conn, event, &mut self.model),
             Observation::Lost { conn, .. } => {
                 self.clients.lost(*conn);
                 Ok(())

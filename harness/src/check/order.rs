@@ -1,22 +1,42 @@
 //! One history: who leads which epoch, what was proposed, and in which order every node executes it.
+//!
+//! An epoch's entries are numbered without gaps from its opening, in proposals and in what is executed, so that every
+//! zxid has its place and nothing has to be searched.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use vivarium_core::entry::SharedEntry;
-use vivarium_core::ids::{Epoch, PeerId, Zxid};
+use vivarium_core::entry::{Body, SharedEntry};
+use vivarium_core::ids::{ConnId, Epoch, Origin, PeerId, Zxid};
 use vivarium_sim::Violation;
 
 use super::disks::Shadow;
 use super::model::Outcome;
+use super::table::Table;
 use super::violation;
 
 /// The global history: what some node has executed.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    records: Vec<Record>,
-    proposed: BTreeMap<Zxid, SharedEntry>,
-    leaders: BTreeMap<Epoch, (PeerId, u32)>,
+    records: Table<Record>,
+    /// Ascending.
+    reigns: Vec<Reign>,
     established: Epoch,
+    /// The newest zxid that a leader has said to be committed.
+    claimed: Zxid,
+    /// The streams that commands come in, and the number of the last one executed.
+    streams: Vec<(PeerId, u64, u64)>,
+}
+
+/// An epoch.
+#[derive(Clone, Debug)]
+struct Reign {
+    epoch: Epoch,
+    leader: Option<(PeerId, u32)>,
+    /// What was proposed in it, by counter.
+    proposed: Table<SharedEntry>,
+    /// The place of its opening in the history, and how many of its entries have been executed.
+    start: Position,
+    executed: usize,
 }
 
 /// An entry that was executed.
@@ -27,15 +47,28 @@ pub struct Record {
     /// The digest that the first node to execute it had then.
     pub digest: u64,
     /// What the model says it comes to.
-    pub outcome: Outcome,
+    pub outcome: Arc<Outcome>,
+    /// The request that it is, if it is a client's.
+    pub asked: Option<Asked>,
     /// Whether a client has been told.
     pub answered: bool,
     /// The newest epoch that was established when the first node executed it: it was committed no later.
     committed_in: Epoch,
 }
 
+/// A write of a client: the connection, and which of the writes sent over it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Asked {
+    /// The connection.
+    pub conn: ConnId,
+    /// Counts its writes.
+    pub number: u32,
+}
+
 /// Where a node is in the history: how many records it has executed, or holds in the snapshot it started from.
 pub type Position = usize;
+
+type Checked = Result<(), Box<Violation>>;
 
 impl History {
     /// The last entry that any node has executed.
@@ -49,8 +82,21 @@ impl History {
     }
 
     /// The record of an entry.
-    pub fn record(&mut self, zxid: Zxid) -> Option<&mut Record> {
-        self.find(zxid).map(|index| &mut self.records[index])
+    pub fn record(&self, zxid: Zxid) -> Option<&Record> {
+        self.find(zxid).map(|index| &self.records[index])
+    }
+
+    /// The record that a node at this position has executed last.
+    pub fn executed_at(&self, position: Position) -> Option<&Record> {
+        self.records.get(position.checked_sub(1)?)
+    }
+
+    /// A client is told of an entry; whether one was before.
+    pub fn answer(&mut self, zxid: Zxid) -> bool {
+        match self.find(zxid) {
+            Some(index) => std::mem::replace(&mut self.records[index].answered, true),
+            None => false,
+        }
     }
 
     /// The digest after the last entry.
@@ -64,8 +110,8 @@ impl History {
     }
 
     /// A node says that it leads an epoch, in the given run of its process.
-    pub fn leads(&mut self, node: PeerId, life: u32, epoch: Epoch) -> Result<(), Box<Violation>> {
-        let leader = *self.leaders.entry(epoch).or_insert((node, life));
+    pub fn leads(&mut self, node: PeerId, life: u32, epoch: Epoch) -> Checked {
+        let leader = *self.reign_mut(epoch).leader.get_or_insert((node, life));
         if leader == (node, life) {
             return Ok(());
         }
@@ -82,13 +128,11 @@ impl History {
         self.established = self.established.max(epoch);
     }
 
-    /// A node elected to lead must hold all that earlier leaders have committed. It may be late to learn that it was
-    /// elected: what later leaders have committed it need not hold, and can never contradict.
-    pub fn elected(&self, node: PeerId, epoch: Epoch, log: &Shadow) -> Result<(), Box<Violation>> {
-        let earlier = self.records.partition_point(|record| record.committed_in < epoch);
-        let Some(last) = self.records[..earlier].last().map(|record| record.entry.zxid) else {
-            return Ok(());
-        };
+    /// A node that is elected, or opens an epoch, must hold all that earlier leaders have committed. It may be late to
+    /// learn that it was elected: what later leaders have committed it need not hold, and can never contradict.
+    pub fn complete(&self, node: PeerId, epoch: Epoch, log: &Shadow) -> Checked {
+        let mut earlier = self.records.iter().rev().skip_while(|record| record.committed_in >= epoch);
+        let Some(last) = earlier.next().map(|record| record.entry.zxid) else { return Ok(()) };
         if log.holds(last) {
             return Ok(());
         }
@@ -103,29 +147,37 @@ impl History {
     /// A node appends an entry to its log: the leader of its epoch proposes it, or a follower takes it. Whether it
     /// was seen for the first time.
     pub fn append(&mut self, node: PeerId, life: u32, entry: &SharedEntry) -> Result<bool, Box<Violation>> {
-        let zxid = entry.zxid;
-        if let Some(known) = self.proposed.get(&zxid) {
-            if std::sync::Arc::ptr_eq(known, entry) || known == entry {
-                return Ok(false);
-            }
-            return violation(
-                "agreement",
-                "a zxid names one entry, everywhere and forever",
-                format!("node {node} appends {entry:?}"),
-                format!("{known:?}"),
-            );
+        if self.known(node, "appends", entry)? {
+            return Ok(false);
         }
+        let zxid = entry.zxid;
         self.leads(node, life, zxid.epoch())?;
-        if zxid.counter() > 0 && !self.proposed.contains_key(&Zxid(zxid.0 - 1)) {
+        let reign = self.reign_mut(zxid.epoch());
+        if reign.proposed.len() != zxid.counter() as usize {
+            let next = Zxid::new(zxid.epoch(), reign.proposed.len() as u32);
             return violation(
                 "no-gaps",
                 "a leader numbers its entries without gaps, from the opening of its epoch",
                 format!("node {node} proposes {zxid:?}"),
-                format!("{:?} to have been proposed before", Zxid(zxid.0 - 1)),
+                format!("{next:?}"),
             );
         }
-        self.proposed.insert(zxid, entry.clone());
+        reign.proposed.push(entry.clone());
         Ok(true)
+    }
+
+    /// A node has this entry, from wherever. Whether it was proposed as such.
+    pub fn known(&self, node: PeerId, does: &str, entry: &SharedEntry) -> Result<bool, Box<Violation>> {
+        match self.proposal(entry.zxid) {
+            None => Ok(false),
+            Some(known) if Arc::ptr_eq(known, entry) || known == entry => Ok(true),
+            Some(known) => violation(
+                "agreement",
+                "a zxid names one entry, everywhere and forever",
+                format!("node {node} {does} {entry:?}"),
+                format!("{known:?}"),
+            ),
+        }
     }
 
     /// A node at this position executes an entry. When it is the first to do so, gives the entry: the history is to be
@@ -156,49 +208,140 @@ impl History {
             }
             return Ok(None);
         }
-        if zxid <= self.last() || position > self.records.len() {
+        let last = self.last();
+        let follows = zxid.counter() == 0 || zxid.0 == last.0 + 1;
+        if zxid <= last || position > self.records.len() || !follows {
             return violation(
                 "prefix-agreement",
-                "all nodes execute the same entries in the same order",
+                "all nodes execute the same entries in the same order, and none is left out",
                 format!("node {node} executes {zxid:?} as number {position}"),
-                format!("something after {:?}, number {}", self.last(), self.records.len()),
+                format!("what follows {last:?}, number {}", self.records.len()),
             );
         }
-        match self.proposed.get(&zxid) {
-            Some(entry) => Ok(Some(entry.clone())),
-            None => violation(
+        match self.proposal(zxid) {
+            Some(entry) if (zxid.counter() == 0) == (entry.body == Body::Opening) => Ok(Some(entry.clone())),
+            other => violation(
                 "integrity",
-                "what is executed has been proposed by a leader",
-                format!("node {node} executes {zxid:?}"),
+                "what is executed has been proposed by a leader, and an epoch begins with its opening",
+                format!("node {node} executes {zxid:?}, {other:?}"),
                 "something that was proposed".into(),
             ),
         }
     }
 
-    /// The history goes on. What is executed must be durable on a quorum.
+    /// The history goes on. What is executed must be durable on a quorum, and its command is executed once.
+    /// `changed` is what the model says: whether the entry changes anything.
     pub fn extend<'a>(
         &mut self,
         entry: SharedEntry,
         digest: u64,
-        outcome: Outcome,
+        (outcome, changed): (Outcome, bool),
+        asked: Option<Asked>,
         disks: impl ExactSizeIterator<Item = &'a Shadow>,
-    ) -> Result<(), Box<Violation>> {
+    ) -> Checked {
         let zxid = entry.zxid;
-        let nodes = disks.len();
-        let holders = disks.filter(|disk| disk.holds(zxid)).count();
-        if holders <= nodes / 2 {
+        self.durable(zxid, "executed", disks)?;
+        self.once(&entry)?;
+        if let Some(before) = self.records.last()
+            && (before.digest != digest) != changed
+        {
             return violation(
-                "durable-on-quorum",
-                "what is executed, and so what a client is told, is durable on more than half of the nodes",
-                format!("{zxid:?} is executed, and durable on {holders} of {nodes} nodes"),
-                format!("at least {}", nodes / 2 + 1),
+                "changes-as-told",
+                "a write that fails changes nothing, and one that succeeds does",
+                format!("digest {:016x} before and {digest:016x} after {entry:?}", before.digest),
+                format!("{} digest: it comes to {outcome:?}", if changed { "another" } else { "the same" }),
             );
         }
-        self.records.push(Record { entry, digest, outcome, answered: false, committed_in: self.established });
+        let index = self.records.len();
+        let reign = self.reign_mut(zxid.epoch());
+        if zxid.counter() == 0 {
+            reign.start = index;
+        }
+        reign.executed = zxid.counter() as usize + 1;
+        let committed_in = self.established;
+        let outcome = Arc::new(outcome);
+        self.records.push(Record { entry, digest, outcome, asked, answered: false, committed_in });
         Ok(())
     }
 
-    fn find(&self, zxid: Zxid) -> Option<usize> {
-        self.records.binary_search_by_key(&zxid, |record| record.entry.zxid).ok()
+    /// A leader says that all up to here is committed.
+    pub fn claims<'a>(
+        &mut self,
+        committed: Zxid,
+        disks: impl ExactSizeIterator<Item = &'a Shadow>,
+    ) -> Checked {
+        if committed <= self.claimed {
+            return Ok(());
+        }
+        self.durable(committed, "said to be committed", disks)?;
+        self.claimed = committed;
+        Ok(())
+    }
+
+    fn durable<'a>(
+        &self,
+        zxid: Zxid,
+        what: &str,
+        disks: impl ExactSizeIterator<Item = &'a Shadow>,
+    ) -> Checked {
+        let nodes = disks.len();
+        let holders = disks.filter(|disk| disk.holds(zxid)).count();
+        if holders > nodes / 2 {
+            return Ok(());
+        }
+        violation(
+            "durable-on-quorum",
+            "what is executed, and so what a client is told, is durable on more than half of the nodes",
+            format!("{zxid:?} is {what}, and durable on {holders} of {nodes} nodes"),
+            format!("at least {}", nodes / 2 + 1),
+        )
+    }
+
+    /// Commands of a stream are executed in their order, each once.
+    fn once(&mut self, entry: &SharedEntry) -> Checked {
+        let Body::Command(_) = entry.body else { return Ok(()) };
+        let Origin { peer, stream, number } = entry.origin;
+        let mut newest_first = self.streams.iter_mut().rev();
+        match newest_first.find(|known| (known.0, known.1) == (peer, stream)) {
+            Some((.., last)) if *last < number => *last = number,
+            None => self.streams.push((peer, stream, number)),
+            Some((.., last)) => {
+                return violation(
+                    "exactly-once",
+                    "what clients ask for is executed in their order, and at most once",
+                    format!("{entry:?}, command {number} of its stream"),
+                    format!("a command after {last}"),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn proposal(&self, zxid: Zxid) -> Option<&SharedEntry> {
+        self.reign(zxid.epoch())?.proposed.get(zxid.counter() as usize)
+    }
+
+    fn find(&self, zxid: Zxid) -> Option<Position> {
+        let reign = self.reign(zxid.epoch())?;
+        let counter = zxid.counter() as usize;
+        (counter < reign.executed).then_some(reign.start + counter)
+    }
+
+    fn reign(&self, epoch: Epoch) -> Option<&Reign> {
+        self.reigns.iter().rev().find(|reign| reign.epoch == epoch)
+    }
+
+    fn reign_mut(&mut self, epoch: Epoch) -> &mut Reign {
+        let place = self.reigns.iter().rposition(|reign| reign.epoch <= epoch);
+        let index = match place {
+            Some(index) if self.reigns[index].epoch == epoch => index,
+            _ => {
+                let index = place.map_or(0, |before| before + 1);
+                let proposed = Table::default();
+                self.reigns.insert(index, Reign { epoch, leader: None, proposed, start: 0, executed: 0 });
+                index
+            }
+        };
+        &mut self.reigns[index]
     }
 }

@@ -24,20 +24,32 @@ const PASSWORD: [u8; 16] = [9; 16];
 const OWNER: Origin = Origin { peer: PeerId(1), stream: 1, number: 1 };
 const CONN: ConnId = ConnId(1);
 const OTHER: ConnId = ConnId(2);
+/// The session of the other connection, from entry 2 on.
+const OTHER_SESSION: SessionId = SessionId(78);
+const OTHER_OWNER: Origin = Origin { number: 2, ..OWNER };
 
 /// Three nodes that do what a test tells them.
 struct Stage {
     checkers: Checkers,
     at: Time,
+    digest: u64,
     broken: Option<&'static str>,
 }
 
 impl Stage {
-    fn new() -> Stage {
+    fn schedule() -> Schedule {
         let mut schedule = (0..).map(Schedule::draw).find(|schedule| schedule.nodes == 3).unwrap();
         schedule.superuser = false;
         schedule.limits = Limits::default();
-        let mut stage = Stage { checkers: Checkers::new(), at: 0, broken: None };
+        for clock in &mut schedule.clocks {
+            clock.drift_ppm = 0;
+        }
+        schedule
+    }
+
+    fn new() -> Stage {
+        let schedule = Stage::schedule();
+        let mut stage = Stage { checkers: Checkers::new(), at: 0, digest: 0, broken: None };
         stage.see(&Observation::Started { schedule: &schedule });
         for node in 0..3 {
             stage.see(&Observation::Booted { node, recovery: &found(Zxid::ZERO, &[], Epoch(0), None) });
@@ -47,12 +59,22 @@ impl Stage {
 
     /// The first node leads epoch 1, and all three have its opening and a session.
     fn serving() -> Stage {
+        let mut stage = Stage::elected();
+        stage.note(0, Note::Established { epoch: Epoch(1), committed: zxid(0) });
+        stage.everywhere(&entry(1, session_entry()));
+        stage
+    }
+
+    /// The first node is elected, and opens epoch 1.
+    fn elected() -> Stage {
         let mut stage = Stage::new();
+        for node in 0..3 {
+            let promise = Write::Promise { epoch: Epoch(1), candidate: PeerId(1) };
+            stage.write(node, promise.clone());
+            stage.durable(node, &promise);
+        }
         stage.note(0, Note::Elected { epoch: Epoch(1), last: Zxid::ZERO });
         stage.everywhere(&entry(0, Body::Opening));
-        stage.note(0, Note::Established { epoch: Epoch(1), committed: zxid(0) });
-        let create = Command::CreateSession { session: SESSION, password: PASSWORD, timeout_ms: 4000 };
-        stage.everywhere(&entry(1, Body::Command(create)));
         stage
     }
 
@@ -63,9 +85,25 @@ impl Stage {
         stage
     }
 
+    /// A client opens a connection and is confirmed the session of the entry executed last.
     fn connect(&mut self, conn: ConnId) {
-        self.see(&Observation::Connecting { client: 0, conn, node: 0, hello: &hello() });
-        self.see(&Observation::Connected { client: 0, conn, response: &welcome() });
+        self.connect_as(conn, SESSION);
+    }
+
+    fn connect_as(&mut self, conn: ConnId, session: SessionId) {
+        let hello = ConnectRequest { session, ..hello() };
+        let response = ConnectResponse { session, ..welcome() };
+        let client = conn.0 as usize - 1;
+        self.see(&Observation::Connecting { client, conn, node: 0, hello: &hello });
+        self.output(0, Output::Connected { conn, response: response.clone() });
+        self.see(&Observation::Connected { client, conn, response: &response });
+    }
+
+    /// Another client, in a session that entry 2 makes.
+    fn connect_other(&mut self) {
+        let create = Command::CreateSession { session: OTHER_SESSION, password: PASSWORD, timeout_ms: 4000 };
+        self.everywhere(&entry(2, Body::Command(create)));
+        self.connect_as(OTHER, OTHER_SESSION);
     }
 
     fn see(&mut self, observation: &Observation<'_>) {
@@ -103,10 +141,13 @@ impl Stage {
         self.note(node, Note::Applied { zxid, digest });
     }
 
-    /// An entry is appended, durable and executed on all nodes.
+    /// An entry is appended, durable and executed on all nodes, with a digest that changes if the state does.
     fn everywhere(&mut self, entry: &SharedEntry) {
         (0..3).for_each(|node| self.append(node, entry));
-        (0..3).for_each(|node| self.apply(node, entry.zxid, entry.zxid.0));
+        let mut model = self.checkers.model.clone();
+        let _ = model.execute(entry);
+        self.digest += u64::from(model.changed());
+        (0..3).for_each(|node| self.apply(node, entry.zxid, self.digest));
     }
 
     fn vow(&mut self, node: usize, vow: Vow) {
@@ -116,12 +157,12 @@ impl Stage {
     }
 
     fn ask(&mut self, conn: ConnId, xid: i32, op: Op) {
-        self.see(&Observation::Sent { client: 0, conn, request: &Request { xid, op } });
+        self.see(&Observation::Sent { client: conn.0 as usize - 1, conn, request: &Request { xid, op } });
     }
 
     fn answer(&mut self, conn: ConnId, xid: i32, zxid: Zxid, result: Result<Response, ErrorCode>) {
         let reply = Reply { xid, zxid: zxid.wire(), result };
-        self.see(&Observation::Received { client: 0, conn, reply: &reply });
+        self.see(&Observation::Received { client: conn.0 as usize - 1, conn, reply: &reply });
     }
 
     fn notify(&mut self, kind: EventKind, path: &str, zxid: i64) {
@@ -134,7 +175,7 @@ impl Stage {
         self.ask(CONN, 100 + counter as i32, op);
         self.everywhere(&request(counter, write));
         let outcome = self.checkers.history.record(zxid(counter)).unwrap().outcome.clone();
-        self.answer(CONN, 100 + counter as i32, zxid(counter), outcome);
+        self.answer(CONN, 100 + counter as i32, zxid(counter), (*outcome).clone());
     }
 
     #[track_caller]
@@ -153,13 +194,26 @@ fn zxid(counter: u32) -> Zxid {
 }
 
 fn entry(counter: u32, body: Body) -> SharedEntry {
-    let origin = if counter == 1 { OWNER } else { Origin { number: counter.into(), ..OWNER } };
+    let origin = Origin { number: counter.into(), ..OWNER };
     Arc::new(Entry { zxid: zxid(counter), time: Timestamp(5), origin, body })
 }
 
+fn session_entry() -> Body {
+    Body::Command(Command::CreateSession { session: SESSION, password: PASSWORD, timeout_ms: 4000 })
+}
+
 fn request(counter: u32, write: Change) -> SharedEntry {
-    let ids = [vivarium_core::api::Id { scheme: "ip".into(), id: "10.0.0.1".into() }].into();
-    entry(counter, Body::Command(Command::Request { session: SESSION, owner: OWNER, ids, write }))
+    request_of(counter, 1, SESSION, OWNER, write)
+}
+
+/// A command that comes to nothing: the expiry of a session that never was.
+fn idle(counter: u32) -> SharedEntry {
+    entry(counter, Body::Command(Command::Expire { session: SessionId(5), owner: OWNER }))
+}
+
+fn request_of(counter: u32, client: u8, session: SessionId, owner: Origin, write: Change) -> SharedEntry {
+    let ids = [vivarium_core::api::Id { scheme: "ip".into(), id: format!("10.0.0.{client}") }].into();
+    entry(counter, Body::Command(Command::Request { session, owner, ids, write }))
 }
 
 fn create(path: &str) -> Create {
@@ -232,9 +286,9 @@ fn an_epoch_led_twice_by_the_same_node() {
 #[test]
 fn a_leader_without_what_is_committed() {
     let mut stage = Stage::serving();
-    let third = request(2, Change::Close);
+    let third = idle(2);
     (0..2).for_each(|node| stage.append(node, &third));
-    stage.apply(0, zxid(2), 2);
+    stage.apply(0, zxid(2), 1);
     stage.note(2, Note::Elected { epoch: Epoch(2), last: zxid(1) });
     stage.expect("leader-completeness");
 }
@@ -257,7 +311,7 @@ fn a_gap_in_an_epoch() {
 #[test]
 fn executed_with_only_one_copy_on_disk() {
     let mut stage = Stage::serving();
-    let third = request(2, Change::Close);
+    let third = idle(2);
     stage.append(0, &third);
     stage.write(1, Write::Append(third));
     stage.apply(0, zxid(2), 2);
@@ -268,11 +322,11 @@ fn executed_with_only_one_copy_on_disk() {
 fn executed_in_another_order() {
     let mut stage = Stage::serving();
     for counter in [2, 3] {
-        let entry = request(counter, Change::Create(create("/a")));
+        let entry = idle(counter);
         (0..3).for_each(|node| stage.append(node, &entry));
     }
-    stage.apply(0, zxid(2), 2);
-    stage.apply(1, zxid(3), 3);
+    stage.apply(0, zxid(2), 1);
+    stage.apply(1, zxid(3), 1);
     stage.expect("prefix-agreement");
 }
 
@@ -286,9 +340,9 @@ fn executed_without_having_been_proposed() {
 #[test]
 fn another_state_after_the_same_entries() {
     let mut stage = Stage::serving();
-    let third = request(2, Change::Close);
+    let third = idle(2);
     (0..3).for_each(|node| stage.append(node, &third));
-    stage.apply(0, zxid(2), 2);
+    stage.apply(0, zxid(2), 1);
     stage.apply(1, zxid(2), 99);
     stage.expect("same-state");
 }
@@ -296,7 +350,7 @@ fn another_state_after_the_same_entries() {
 #[test]
 fn promised_before_it_is_durable() {
     let mut stage = Stage::serving();
-    let third = request(2, Change::Close);
+    let third = idle(2);
     stage.append(0, &third);
     stage.write(1, Write::Append(third));
     stage.vow(1, Vow::Ack { epoch: Epoch(1), upto: zxid(1) });
@@ -360,6 +414,239 @@ fn a_restart_that_forgets_an_entry_or_a_promise() {
 }
 
 #[test]
+fn a_reset_that_drops_what_is_committed() {
+    let mut stage = Stage::serving();
+    stage.everywhere(&request(2, Change::Close));
+    stage.expect("exactly-once");
+
+    let mut stage = Stage::serving();
+    let chunk = Write::Chunk { zxid: zxid(0), index: 0, bytes: [].into(), last: true };
+    stage.write(1, chunk.clone());
+    stage.durable(1, &chunk);
+    stage.write(1, Write::Reset { base: zxid(0) });
+    stage.expect("committed-stays");
+}
+
+#[test]
+fn a_snapshot_of_what_nobody_has_executed() {
+    let mut stage = Stage::serving();
+    stage.write(1, Write::Chunk { zxid: zxid(2), index: 0, bytes: [].into(), last: true });
+    stage.expect("writes-fit");
+}
+
+#[test]
+fn an_entry_of_an_epoch_that_is_not_promised() {
+    let mut stage = Stage::serving();
+    stage.write(0, Write::Promise { epoch: Epoch(2), candidate: PeerId(1) });
+    let opening = Arc::new(Entry { zxid: Epoch(2).opening(), ..(*entry(0, Body::Opening)).clone() });
+    stage.write(0, Write::Append(opening.clone()));
+    stage.expect_clean();
+    stage.write(1, Write::Append(opening));
+    stage.expect("writes-fit");
+}
+
+#[test]
+fn a_candidate_that_asks_before_its_own_promise_is_durable() {
+    let mut stage = Stage::serving();
+    let promise = Write::Promise { epoch: Epoch(2), candidate: PeerId(2) };
+    let ask =
+        || Output::Send { to: PeerId(1), message: PeerMessage::NewEpoch { epoch: Epoch(2), last: zxid(1) } };
+    stage.durable(1, &promise);
+    stage.output(1, ask());
+    stage.expect_clean();
+    stage.write(2, Write::Promise { epoch: Epoch(2), candidate: PeerId(3) });
+    stage.output(2, ask());
+    stage.expect("durable-first");
+}
+
+#[test]
+fn an_older_leader_followed_after_a_promise() {
+    let alive = |to| Output::Send { to, message: PeerMessage::Alive { epoch: Epoch(1), round: 1 } };
+    let lead =
+        || Output::Send { to: PeerId(1), message: PeerMessage::Commit { epoch: Epoch(1), upto: Zxid::ZERO } };
+    for message in [alive(PeerId(1)), lead()] {
+        let mut stage = Stage::serving();
+        stage.output(1, message.clone());
+        stage.durable(1, &Write::Promise { epoch: Epoch(2), candidate: PeerId(3) });
+        // To the very candidate it is fine: a leader may open its next epoch without an election.
+        stage.output(1, alive(PeerId(3)));
+        stage.expect_clean();
+        stage.output(1, message);
+        stage.expect("promise-kept");
+    }
+}
+
+#[test]
+fn an_acknowledgement_after_a_promise() {
+    let mut stage = Stage::serving();
+    stage.durable(1, &Write::Promise { epoch: Epoch(2), candidate: PeerId(3) });
+    stage.vow(1, Vow::Ack { epoch: Epoch(1), upto: zxid(1) });
+    stage.expect("promise-kept");
+}
+
+#[test]
+fn said_to_be_committed_with_only_one_copy_on_disk() {
+    let mut stage = Stage::serving();
+    stage.append(0, &idle(2));
+    let commit = PeerMessage::Commit { epoch: Epoch(1), upto: zxid(2) };
+    stage.output(0, Output::Send { to: PeerId(2), message: commit });
+    stage.expect("durable-on-quorum");
+}
+
+#[test]
+fn an_epoch_opened_without_what_is_committed() {
+    let mut stage = Stage::serving();
+    stage.durable(2, &Write::Truncate { to: zxid(0) });
+    stage.see(&Observation::Ended { node: 2 });
+    stage.see(&Observation::Booted {
+        node: 2,
+        recovery: &found(Zxid::ZERO, &[entry(0, Body::Opening)], Epoch(1), Some(PeerId(1))),
+    });
+    stage.expect_clean();
+    stage.write(2, Write::Promise { epoch: Epoch(2), candidate: PeerId(3) });
+    let opening = Arc::new(Entry { zxid: Epoch(2).opening(), ..(*entry(0, Body::Opening)).clone() });
+    stage.write(2, Write::Append(opening));
+    stage.expect("leader-completeness");
+}
+
+#[test]
+fn a_disk_that_gives_back_another_entry() {
+    let mut stage = Stage::serving();
+    stage.see(&Observation::Ended { node: 1 });
+    let other = entry(1, Body::Command(Command::Expire { session: SESSION, owner: OWNER }));
+    let entries = [entry(0, Body::Opening), other];
+    stage.see(&Observation::Booted {
+        node: 1,
+        recovery: &found(Zxid::ZERO, &entries, Epoch(1), Some(PeerId(1))),
+    });
+    stage.expect("agreement");
+}
+
+#[test]
+fn a_snapshot_that_restores_another_state() {
+    let mut state = vivarium_core::state::State::new();
+    for counter in [0, 1] {
+        let body = if counter == 0 { Body::Opening } else { session_entry() };
+        state.apply(&entry(counter, body), &mut Vec::new());
+    }
+    let digest = state.digest();
+    let mut bytes = Vec::new();
+    let freeze = state.freeze();
+    let (chunk, last) = state.next_chunk(freeze, usize::MAX);
+    assert!(last);
+    bytes.push(chunk);
+    for (digest, property) in [(digest, None), (digest ^ 1, Some("recovery-state"))] {
+        let mut stage = Stage::elected();
+        let session = entry(1, session_entry());
+        (0..3).for_each(|node| stage.append(node, &session));
+        stage.apply(0, zxid(1), digest);
+        stage.durable(1, &Write::Chunk { zxid: zxid(1), index: 0, bytes: [].into(), last: true });
+        stage.see(&Observation::Ended { node: 1 });
+        let mut recovery = found(zxid(1), &[], Epoch(1), Some(PeerId(1)));
+        recovery.recovered.snapshot = Some((zxid(1), bytes.clone()));
+        stage.see(&Observation::Booted { node: 1, recovery: &recovery });
+        assert_eq!(stage.broken, property);
+    }
+}
+
+#[test]
+fn a_command_executed_twice() {
+    let mut stage = Stage::connected();
+    stage.ask(CONN, 1, Op::Create(create("/a")));
+    stage.ask(CONN, 2, Op::Create(create("/a")));
+    stage.everywhere(&request(2, Change::Create(create("/a"))));
+    stage.expect_clean();
+    let again = Entry { zxid: zxid(3), ..(*request(2, Change::Create(create("/a")))).clone() };
+    stage.everywhere(&Arc::new(again));
+    stage.expect("exactly-once");
+}
+
+#[test]
+fn writes_of_unknown_outcome_out_of_order_or_of_nobody() {
+    let mut stage = Stage::connected();
+    stage.ask(CONN, 1, Op::Create(create("/a")));
+    stage.ask(CONN, 2, Op::Create(create("/b")));
+    stage.see(&Observation::Lost { client: 0, conn: CONN });
+    stage.everywhere(&request(2, Change::Create(create("/b"))));
+    stage.expect("exactly-once");
+
+    let mut stage = Stage::connected();
+    stage.ask(CONN, 1, Op::Create(create("/a")));
+    stage.see(&Observation::Lost { client: 0, conn: CONN });
+    stage.everywhere(&request(2, Change::Create(create("/a"))));
+    stage.expect_clean();
+    stage.everywhere(&request(3, Change::Create(create("/a"))));
+    stage.expect("exactly-once");
+}
+
+#[test]
+fn a_failed_write_that_changes_something_and_one_that_does_not() {
+    for (path, digest) in [("/zookeeper", 9), ("/a", 1)] {
+        let mut stage = Stage::connected();
+        stage.ask(CONN, 1, Op::Create(create(path)));
+        let third = request(2, Change::Create(create(path)));
+        (0..3).for_each(|node| stage.append(node, &third));
+        stage.apply(0, zxid(2), digest);
+        stage.expect("changes-as-told");
+    }
+}
+
+#[test]
+fn a_session_confirmed_before_its_entry_is_executed() {
+    let mut stage = Stage::serving();
+    stage.output(1, Output::Connected { conn: CONN, response: welcome() });
+    stage.expect_clean();
+    stage.output(1, Output::Connected { conn: OTHER, response: welcome() });
+    stage.expect("session-ordered");
+
+    let mut stage = Stage::serving();
+    let response = ConnectResponse { session: OTHER_SESSION, ..welcome() };
+    stage.output(1, Output::Connected { conn: CONN, response });
+    stage.expect("session-ordered");
+}
+
+#[test]
+fn the_id_of_a_session_that_has_ended_used_again() {
+    let mut stage = Stage::serving();
+    stage.later(4_000, &Input::Wake);
+    stage.everywhere(&entry(2, Body::Command(Command::Expire { session: SESSION, owner: OWNER })));
+    stage.expect_clean();
+    stage.everywhere(&entry(3, session_entry()));
+    stage.expect("session-unique");
+}
+
+#[test]
+fn a_client_that_goes_back_in_time_over_another_connection() {
+    let mut stage = Stage::connected();
+    stage.ask(CONN, 1, Op::Exists { path: "/a".into(), watch: false });
+    stage.answer(CONN, 1, zxid(1), Err(ErrorCode::NoNode));
+    stage.see(&Observation::Connecting { client: 0, conn: OTHER, node: 0, hello: &hello() });
+    stage.see(&Observation::Sent {
+        client: 0,
+        conn: OTHER,
+        request: &Request { xid: 1, op: Op::Exists { path: "/a".into(), watch: false } },
+    });
+    stage.answer(OTHER, 1, zxid(0), Err(ErrorCode::NoNode));
+    stage.expect("monotonic");
+}
+
+#[test]
+fn notifications_of_one_zxid_in_another_order() {
+    let mut stage = Stage::connected();
+    for (xid, path) in [(1, "/a"), (2, "/b")] {
+        stage.ask(CONN, xid, Op::Exists { path: path.into(), watch: true });
+        stage.answer(CONN, xid, zxid(1), Err(ErrorCode::NoNode));
+    }
+    let items = ["/a", "/b"].map(|path| vivarium_core::api::MultiOp::Create(create(path))).to_vec();
+    stage.ask(CONN, 3, Op::Multi(items.clone()));
+    stage.everywhere(&request(2, Change::Multi(items)));
+    stage.notify(EventKind::NodeCreated, "/b", zxid(2).wire());
+    stage.expect_clean();
+    stage.notify(EventKind::NodeCreated, "/a", zxid(2).wire());
+    stage.expect("watch-order");
+}
+
+#[test]
 fn answers_out_of_order() {
     let mut stage = Stage::connected();
     stage.ask(CONN, 1, Op::Exists { path: "/a".into(), watch: false });
@@ -406,9 +693,11 @@ fn a_write_with_another_outcome() {
 #[test]
 fn an_answer_that_names_another_write_or_one_twice() {
     let mut stage = Stage::connected();
-    stage.ask(CONN, 1, Op::Create(create("/a")));
-    stage.everywhere(&request(2, Change::Create(create("/b"))));
-    stage.answer(CONN, 1, zxid(2), Ok(Response::Path("/a".into())));
+    for xid in [1, 2] {
+        stage.ask(CONN, xid, Op::Create(create("/a")));
+        stage.everywhere(&request(1 + xid as u32, Change::Create(create("/a"))));
+    }
+    stage.answer(CONN, 1, zxid(3), Err(ErrorCode::NodeExists));
     stage.expect("writes");
 
     let mut stage = Stage::connected();
@@ -425,23 +714,23 @@ fn an_answer_that_names_another_write_or_one_twice() {
 #[test]
 fn a_write_ordered_before_one_that_was_answered_when_it_was_asked() {
     let mut stage = Stage::connected();
-    stage.connect(OTHER);
+    stage.connect_other();
     stage.ask(CONN, 1, Op::Create(create("/a")));
-    stage.everywhere(&request(2, Change::Create(create("/b"))));
-    stage.everywhere(&request(3, Change::Create(create("/a"))));
-    stage.answer(CONN, 1, zxid(3), Ok(Response::Path("/a".into())));
+    stage.everywhere(&request_of(3, 2, OTHER_SESSION, OTHER_OWNER, Change::Create(create("/b"))));
+    stage.everywhere(&request(4, Change::Create(create("/a"))));
+    stage.answer(CONN, 1, zxid(4), Ok(Response::Path("/a".into())));
     stage.ask(OTHER, 1, Op::Create(create("/b")));
-    stage.answer(OTHER, 1, zxid(2), Ok(Response::Path("/b".into())));
-    stage.expect("real-time");
+    stage.answer(OTHER, 1, zxid(3), Ok(Response::Path("/b".into())));
+    stage.expect("exactly-once");
 }
 
 #[test]
 fn a_sync_that_misses_what_was_answered_before() {
     let mut stage = Stage::connected();
-    stage.write_and_answer(2, Change::Create(create("/a")), Op::Create(create("/a")));
-    stage.connect(OTHER);
+    stage.connect_other();
+    stage.write_and_answer(3, Change::Create(create("/a")), Op::Create(create("/a")));
     stage.ask(OTHER, 1, Op::Sync { path: None });
-    stage.answer(OTHER, 1, zxid(1), Ok(Response::Sync(None)));
+    stage.answer(OTHER, 1, zxid(2), Ok(Response::Sync(None)));
     stage.expect("sync");
 }
 
@@ -450,6 +739,7 @@ fn a_notification_twice_or_of_nothing() {
     let mut stage = Stage::connected();
     stage.ask(CONN, 1, Op::Exists { path: "/a".into(), watch: true });
     stage.answer(CONN, 1, zxid(1), Err(ErrorCode::NoNode));
+    stage.ask(CONN, 2, Op::Create(create("/a")));
     stage.everywhere(&request(2, Change::Create(create("/a"))));
     stage.notify(EventKind::NodeCreated, "/a", zxid(2).wire());
     stage.expect_clean();
@@ -457,6 +747,7 @@ fn a_notification_twice_or_of_nothing() {
     stage.expect("watch-once");
 
     let mut stage = Stage::connected();
+    stage.ask(CONN, 2, Op::Create(create("/a")));
     stage.everywhere(&request(2, Change::Create(create("/a"))));
     stage.notify(EventKind::NodeCreated, "/a", zxid(2).wire());
     stage.expect("watch-once");
@@ -474,8 +765,10 @@ fn a_reply_that_overtakes_its_notification() {
 #[test]
 fn a_renewed_watch_that_keeps_quiet() {
     let mut stage = Stage::connected();
+    stage.ask(CONN, 1, Op::Create(create("/a")));
     stage.everywhere(&request(2, Change::Create(create("/a"))));
     let exist = vec!["/a".to_owned()];
+    stage.answer(CONN, 1, zxid(2), Ok(Response::Path("/a".into())));
     stage.ask(CONN, -8, Op::SetWatches { relative_zxid: zxid(1).wire(), data: vec![], exist, child: vec![] });
     stage.answer(CONN, -8, zxid(2), Ok(Response::Empty));
     stage.expect("watch-renewal");
@@ -497,18 +790,78 @@ fn a_session_for_a_wrong_password_and_none_for_the_right_one() {
     stage.expect("handshake");
 }
 
+impl Stage {
+    /// Lets time pass, and the first node is told something.
+    fn later(&mut self, ms: u64, input: &Input) {
+        self.at += ms * MS;
+        let mono = vivarium_core::time::Instant(self.at);
+        self.see(&Observation::Input { node: 0, now: Now { mono, ..Now::default() }, input });
+    }
+
+    fn expire(&mut self, counter: u32) {
+        let expire = Command::Expire { session: SESSION, owner: OWNER };
+        self.write(0, Write::Append(entry(counter, Body::Command(expire))));
+    }
+}
+
+fn ping() -> Input {
+    Input::Request { conn: CONN, request: Request { xid: 1, op: Op::Ping } }
+}
+
 #[test]
 fn an_expiry_of_a_session_that_was_heard() {
-    for (silence, property) in [(3000, Some("no-early-expiry")), (4000, None)] {
-        let mut stage = Stage::serving();
-        stage.output(0, Output::Connected { conn: CONN, response: welcome() });
-        stage.at = 10_000 * MS;
-        let request = Request { xid: 1, op: Op::Ping };
-        let input = Input::Request { conn: CONN, request };
-        stage.see(&Observation::Input { node: 0, now: Now::default(), input: &input });
-        stage.at += silence * MS;
-        let expire = Command::Expire { session: SESSION, owner: OWNER };
-        stage.write(0, Write::Append(entry(2, Body::Command(expire))));
+    for (silence, property) in [(3999, Some("no-early-expiry")), (4000, None)] {
+        let mut stage = Stage::connected();
+        stage.later(10_000, &ping());
+        stage.later(silence, &Input::Wake);
+        stage.expire(2);
+        assert_eq!(stage.broken, property);
+    }
+}
+
+#[test]
+fn an_expiry_of_a_session_that_moved_to_another_server() {
+    let mut stage = Stage::connected();
+    let attach = Command::Attach { session: SESSION, password: PASSWORD, timeout_ms: 4000 };
+    stage.later(10_000, &Input::Wake);
+    stage.everywhere(&entry(2, Body::Command(attach)));
+    stage.later(3999, &Input::Wake);
+    let expire = Command::Expire { session: SESSION, owner: OTHER_OWNER };
+    stage.write(0, Write::Append(entry(3, Body::Command(expire))));
+    stage.expect("no-early-expiry");
+}
+
+#[test]
+fn an_expiry_decided_while_an_epoch_was_opened() {
+    for (silence, property) in [(3999, Some("no-early-expiry")), (4000, None)] {
+        let mut stage = Stage::connected();
+        stage.durable(0, &Write::Promise { epoch: Epoch(2), candidate: PeerId(1) });
+        stage.write(0, Write::Promise { epoch: Epoch(2), candidate: PeerId(1) });
+        stage.later(10_000, &ping());
+        stage.note(0, Note::Rolling { epoch: Epoch(2) });
+        stage.later(silence, &ping());
+        stage.later(100, &Input::Wake);
+        let zxid = Epoch(2).opening();
+        let opening = Arc::new(Entry { zxid, ..(*entry(0, Body::Opening)).clone() });
+        stage.write(0, Write::Append(opening));
+        let expire = Body::Command(Command::Expire { session: SESSION, owner: OWNER });
+        let waited = Entry { zxid: Zxid(zxid.0 + 1), ..(*entry(2, expire)).clone() };
+        stage.write(0, Write::Append(Arc::new(waited)));
+        assert_eq!(stage.broken, property);
+    }
+}
+
+#[test]
+fn a_silent_session_that_is_left_alive() {
+    for (proposed, property) in [(false, Some("expiry-in-time")), (true, None)] {
+        let mut stage = Stage::connected();
+        stage.later(10_000, &ping());
+        stage.later(6_001, &Input::Wake);
+        stage.expect_clean();
+        if proposed {
+            stage.expire(2);
+        }
+        stage.later(2_000, &Input::Wake);
         assert_eq!(stage.broken, property);
     }
 }

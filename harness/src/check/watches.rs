@@ -1,30 +1,34 @@
 //! Watches of one connection: each fires exactly once, for the first change after it was set, and before any reply that
 //! knows of that change.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use vivarium_core::api::{EventKind, Id, WatchedEvent, perms};
+use vivarium_core::api::{EventKind, Id, WatchedEvent};
 use vivarium_core::ids::Zxid;
 use vivarium_sim::Violation;
 
-use super::model::{Model, may};
+use super::model::{Model, Path};
 use super::violation;
 
 /// The watches that a connection has set and not seen fire.
 #[derive(Clone, Debug, Default)]
 pub struct Watches {
-    set: BTreeMap<(String, bool), Set>,
-    /// Zxid of the last notification.
-    last: i64,
+    set: Vec<Watch>,
+    /// The number of the last trigger that was told.
+    told: u32,
+    /// How many triggers there were when a reply last found nothing due; from then on only new ones count.
+    looked: u32,
 }
 
 /// A watch.
 #[derive(Clone, Debug)]
-struct Set {
+struct Watch {
+    path: Path,
+    child: bool,
     /// The zxid of the reply that confirmed it.
     since: Zxid,
     /// Who the client was known to be by then: what they may read, it must be told.
-    ids: Vec<Id>,
+    ids: Arc<[Id]>,
 }
 
 const MEANING: &str =
@@ -32,8 +36,11 @@ const MEANING: &str =
 
 impl Watches {
     /// A reply at this zxid confirms a watch on a path's data or, `child`, its children.
-    pub fn add(&mut self, path: &str, child: bool, since: Zxid, ids: &[Id]) {
-        self.set.entry((path.to_owned(), child)).or_insert_with(|| Set { since, ids: ids.to_vec() });
+    pub fn add(&mut self, path: Path, child: bool, since: Zxid, ids: &Arc<[Id]>) {
+        if !self.set.iter().any(|watch| (watch.path, watch.child) == (path, child)) {
+            self.set.push(Watch { path, child, since, ids: ids.clone() });
+            self.looked = 0;
+        }
     }
 
     /// A notification of a change came. `ids` is whom the client may be by now.
@@ -41,28 +48,23 @@ impl Watches {
         &mut self,
         event: &WatchedEvent,
         ids: &[Id],
-        model: &Model,
+        model: &mut Model,
     ) -> Result<(), Box<Violation>> {
-        let path: &str = &event.path;
-        let mut hits = Vec::new();
-        for child in [false, true] {
-            let key = (path.to_owned(), child);
-            if let Some(watch) = self.set.get(&key)
-                && let Some(trigger) = model.first_trigger(path, child, watch.since)
-                && trigger.zxid.wire() == event.zxid
-                && trigger.kind == event.kind
-                && may(&trigger.acl, perms::READ, ids)
-            {
-                hits.push(key);
+        let path = model.path(&event.path);
+        let mut number = 0;
+        self.set.retain(|watch| {
+            if watch.path != path {
+                return true;
             }
-        }
-        if hits.is_empty() {
-            let set: Vec<_> = [false, true]
-                .into_iter()
-                .filter_map(|child| {
-                    let watch = self.set.get(&(path.to_owned(), child))?;
-                    Some((child, watch.since, model.first_trigger(path, child, watch.since)))
-                })
+            let hit = model.first_trigger(path, watch.child, watch.since).filter(|trigger| {
+                trigger.zxid.wire() == event.zxid && trigger.kind == event.kind && trigger.visible_to(ids)
+            });
+            number = hit.map_or(number, |trigger| trigger.number);
+            hit.is_none()
+        });
+        if number == 0 {
+            let set: Vec<_> = (self.set.iter().filter(|watch| watch.path == path))
+                .map(|watch| (watch.child, watch.since, model.first_trigger(path, watch.child, watch.since)))
                 .collect();
             return violation(
                 "watch-once",
@@ -74,46 +76,55 @@ impl Watches {
                 },
             );
         }
-        if event.zxid < self.last {
+        if number <= self.told {
             return violation(
                 "watch-order",
-                "notifications come in the order of the history",
-                format!("{event:?} after one of zxid {:#x}", self.last),
-                format!("nothing before {:#x}", self.last),
+                "notifications come in the order of the history, and within a zxid in that of section 6.3",
+                format!("{event:?}, change {number}, after one of change {}", self.told),
+                "a later change".into(),
             );
         }
-        self.last = event.zxid;
-        for key in hits {
-            self.set.remove(&key);
-        }
+        self.told = number;
         Ok(())
     }
 
     /// A reply came that knows of all up to this zxid: nothing may be left to be told.
     pub fn replied(&mut self, zxid: Zxid, model: &Model) -> Result<(), Box<Violation>> {
-        let mut hidden = Vec::new();
-        for ((path, child), watch) in &self.set {
-            let Some(trigger) = model.first_trigger(path, *child, watch.since) else { continue };
+        if self.looked == model.triggered() {
+            return Ok(());
+        }
+        let mut later = false;
+        let mut hidden = false;
+        for watch in &self.set {
+            let Some(trigger) = model.first_trigger(watch.path, watch.child, watch.since) else { continue };
             if trigger.zxid > zxid {
+                later = true;
                 continue;
             }
-            if may(&trigger.acl, perms::READ, &watch.ids) {
+            if trigger.visible_to(&watch.ids) {
                 return violation(
                     "watch-before-data",
                     MEANING,
                     format!(
-                        "a reply at {zxid:?}, and no notification of {:?} of {path:?} at {:?}",
-                        trigger.kind, trigger.zxid
+                        "a reply at {zxid:?}, and no notification of {:?} of {:?} at {:?}",
+                        trigger.kind,
+                        model.name(watch.path),
+                        trigger.zxid
                     ),
                     format!("the notification first: the watch was set at {:?}", watch.since),
                 );
             }
+            hidden = true;
+        }
+        if hidden {
             // Not to be told, or perhaps not: the watch is spent either way.
-            hidden.push((path.clone(), *child));
+            let spent = |watch: &Watch| {
+                let trigger = model.first_trigger(watch.path, watch.child, watch.since);
+                trigger.is_some_and(|trigger| trigger.zxid <= zxid)
+            };
+            self.set.retain(|watch| !spent(watch));
         }
-        for key in hidden {
-            self.set.remove(&key);
-        }
+        self.looked = if later { 0 } else { model.triggered() };
         Ok(())
     }
 }

@@ -5,8 +5,31 @@ use std::sync::Arc;
 use vivarium_core::api::{Acl, Id};
 use vivarium_core::error::ErrorCode;
 
+/// An ACL, and what of it goes for everybody, which is most often all that has to be known.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct List {
+    pub(super) entries: Arc<[Acl]>,
+    everybody: i32,
+}
+
+impl List {
+    pub(super) fn new(entries: Vec<Acl>) -> List {
+        let anyone = Id::anyone();
+        let everybody = match entries.is_empty() {
+            true => -1,
+            false => entries.iter().filter(|e| e.id == anyone).fold(0, |all, entry| all | entry.perms),
+        };
+        List { entries: entries.into(), everybody }
+    }
+
+    /// Whether someone with these identities has one of the permissions.
+    pub(super) fn allows(&self, wanted: i32, ids: &[Id]) -> bool {
+        self.everybody & wanted != 0 || may(&self.entries, wanted, ids)
+    }
+}
+
 /// Whether someone with these identities has one of the permissions (section 8.4).
-pub fn may(acl: &[Acl], wanted: i32, ids: &[Id]) -> bool {
+fn may(acl: &[Acl], wanted: i32, ids: &[Id]) -> bool {
     if acl.is_empty() || ids.iter().any(|id| id.scheme == "super") {
         return true;
     }
@@ -31,7 +54,7 @@ pub fn may(acl: &[Acl], wanted: i32, ids: &[Id]) -> bool {
 }
 
 /// The list that is stored for one that a client gave (section 8.3).
-pub(super) fn fix(given: Option<&[Acl]>, ids: &[Id]) -> Result<Arc<[Acl]>, ErrorCode> {
+pub(super) fn fix(given: Option<&[Acl]>, ids: &[Id]) -> Result<List, ErrorCode> {
     let given = given.unwrap_or(&[]);
     let mut stored: Vec<Acl> = Vec::new();
     let mut seen: Vec<&Acl> = Vec::new();
@@ -56,7 +79,7 @@ pub(super) fn fix(given: Option<&[Acl]>, ids: &[Id]) -> Result<Arc<[Acl]>, Error
             _ => return Err(ErrorCode::InvalidAcl),
         }
     }
-    if stored.is_empty() { Err(ErrorCode::InvalidAcl) } else { Ok(stored.into()) }
+    if stored.is_empty() { Err(ErrorCode::InvalidAcl) } else { Ok(List::new(stored)) }
 }
 
 /// An IPv4 network as (address, mask). The virtual clients know no other.
@@ -104,7 +127,7 @@ mod tests {
     fn what_is_stored() {
         let bob = id("digest", "bob:x");
         let stored = fix(Some(&[acl(31, "auth", ""), acl(31, "auth", "")]), &[id("ip", "10.0.0.1"), bob]);
-        assert_eq!(stored.unwrap()[..], [acl(31, "digest", "bob:x")]);
+        assert_eq!(stored.unwrap().entries[..], [acl(31, "digest", "bob:x")]);
         for bad in [None, Some(&[][..]), Some(&[acl(31, "auth", "")]), Some(&[acl(1, "world", "x")])] {
             assert_eq!(fix(bad, &[]), Err(ErrorCode::InvalidAcl), "{bad:?}");
         }

@@ -7,8 +7,8 @@ use vivarium_core::entry::Write;
 use vivarium_core::error::ErrorCode;
 use vivarium_core::ids::SessionId;
 
-use super::acl::{fix, may};
-use super::{Fired, Model, Node, Outcome};
+use super::acl::{List, fix};
+use super::{Fired, Model, Node, Outcome, Path, last_part, length};
 
 const UNDELETABLE: [&str; 4] = ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"];
 
@@ -42,8 +42,8 @@ impl Model {
     }
 
     fn multi(&mut self, who: Who<'_>, items: &[MultiOp]) -> Vec<MultiResult> {
-        let before = (self.tree.clone(), self.touched.clone(), self.fired.clone());
-        let mut results = Vec::new();
+        assert!(self.undo.is_empty() && self.fired.is_empty(), "a multi is all of its entry");
+        let mut results = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             let result = match item {
                 MultiOp::Create(create) => self.create(who, create).map(|(path, stat)| match create.stat {
@@ -63,7 +63,7 @@ impl Model {
             match result {
                 Ok(result) => results.push(result),
                 Err(code) => {
-                    (self.tree, self.touched, self.fired) = before;
+                    self.take_back();
                     let of = |other: usize| match other.cmp(&index) {
                         std::cmp::Ordering::Less => None,
                         std::cmp::Ordering::Equal => Some(code),
@@ -76,6 +76,17 @@ impl Model {
         results
     }
 
+    /// Nothing of the present entry has happened.
+    fn take_back(&mut self) {
+        while let Some((path, replaced)) = self.undo.pop() {
+            let versions = &mut self.places[path.0 as usize].versions;
+            versions.pop();
+            versions.extend(replaced);
+        }
+        self.fired.clear();
+        self.changed = false;
+    }
+
     fn create(&mut self, who: Who<'_>, create: &Create) -> Result<(String, Stat), ErrorCode> {
         let (ephemeral, sequential) = match create.flags {
             // 4 is a container to another op code; to this one it is an ordinary node.
@@ -85,58 +96,51 @@ impl Model {
             3 => (true, true),
             _ => return Err(ErrorCode::BadArguments),
         };
-        let parent_path = parent(&create.path).ok_or(ErrorCode::BadArguments)?;
+        let parent = self.path(parent(&create.path).ok_or(ErrorCode::BadArguments)?);
         let acl = fix(create.acl.as_deref(), who.ids)?;
-        let parent = self.tree.get(parent_path).ok_or(ErrorCode::NoNode)?;
-        allowed(parent, perms::CREATE, who)?;
-        let mut path = create.path.clone();
+        let above = self.now(parent).ok_or(ErrorCode::NoNode)?;
+        allowed(above, perms::CREATE, who)?;
+        let mut name = create.path.clone();
         if sequential {
-            path.push_str(&format!("{:010}", parent.created));
+            name.push_str(&format!("{:010}", above.created));
         }
-        validate(&path)?;
-        if self.tree.contains_key(&path) {
+        let path = self.path(&name);
+        if !self.place(path).valid {
+            return Err(ErrorCode::BadArguments);
+        }
+        if self.now(path).is_some() {
             return Err(ErrorCode::NodeExists);
         }
-        if parent.owner != 0 {
+        let mut above = self.now(parent).expect("it was there").clone();
+        if above.stat.ephemeral_owner != 0 {
             return Err(ErrorCode::NoChildrenForEphemerals);
         }
-        let zxid = self.applied;
-        let node = Node {
-            data: create.data.clone(),
-            acl: acl.clone(),
-            czxid: zxid,
-            mzxid: zxid,
-            pzxid: zxid,
-            ctime: who.time,
-            mtime: who.time,
-            version: 0,
-            aversion: 0,
-            owner: if ephemeral { who.session.0 } else { 0 },
-            created: 0,
-            children: Arc::default(),
-        };
-        let stat = node.stat();
-        self.tree.insert(path.clone(), node);
-        let name = path[path.rfind('/').expect("a valid path has a slash") + 1..].to_owned();
-        let parent_path = parent_path.to_owned();
-        let parent = self.tree.get_mut(&parent_path).expect("it was there");
-        parent.created += 1;
-        parent.pzxid = zxid;
-        let children = Arc::make_mut(&mut parent.children);
-        let place = children.partition_point(|other| *other < name);
-        children.insert(place, name);
-        let parent_acl = parent.acl.clone();
-        self.fire(&path, EventKind::NodeCreated, acl);
-        self.fire(&parent_path, EventKind::NodeChildrenChanged, parent_acl);
-        Ok((path, stat))
+        let owner = if ephemeral { who.session.0 } else { 0 };
+        let node = Node::new(create.data.clone(), acl.clone(), self.applied, who.time, owner);
+        let stat = node.stat;
+        self.put(path, Some(node));
+        if ephemeral && let Some(session) = self.sessions.get_mut(&who.session) {
+            session.ephemerals.push(path);
+        }
+        above.created += 1;
+        above.stat.pzxid = self.applied;
+        let place = above.children.partition_point(|other| last_part(self.name(*other)) < last_part(&name));
+        Arc::make_mut(&mut above.children).insert(place, path);
+        above.count();
+        let parent_acl = above.acl.clone();
+        self.put(parent, Some(above));
+        self.fire(path, EventKind::NodeCreated, acl);
+        self.fire(parent, EventKind::NodeChildrenChanged, parent_acl);
+        Ok((name, stat))
     }
 
     fn delete(&mut self, who: Who<'_>, path: &str, version: i32) -> Result<(), ErrorCode> {
-        let parent_path = parent(path).filter(|_| !UNDELETABLE.contains(&path));
-        let parent = self.tree.get(parent_path.ok_or(ErrorCode::BadArguments)?).ok_or(ErrorCode::NoNode)?;
-        allowed(parent, perms::DELETE, who)?;
-        let node = self.tree.get(path).ok_or(ErrorCode::NoNode)?;
-        same_version(version, node.version)?;
+        let parent = parent(path).filter(|_| !UNDELETABLE.contains(&path)).ok_or(ErrorCode::BadArguments)?;
+        let parent = self.path(parent);
+        allowed(self.now(parent).ok_or(ErrorCode::NoNode)?, perms::DELETE, who)?;
+        let path = self.path(path);
+        let node = self.now(path).ok_or(ErrorCode::NoNode)?;
+        same_version(version, node.stat.version)?;
         if !node.children.is_empty() {
             return Err(ErrorCode::NotEmpty);
         }
@@ -145,29 +149,32 @@ impl Model {
     }
 
     /// Removes a node without children.
-    pub(super) fn remove(&mut self, path: &str) {
-        let node = self.tree.remove(path).expect("only what exists is removed");
-        let parent_path = parent(path).expect("the root is never removed").to_owned();
-        let zxid = self.applied;
-        let parent = self.tree.get_mut(&parent_path).expect("a node has a parent");
-        parent.pzxid = zxid;
-        let name = &path[path.rfind('/').expect("it has a slash") + 1..];
-        Arc::make_mut(&mut parent.children).retain(|other| other != name);
-        let parent_acl = parent.acl.clone();
-        self.fire(path, EventKind::NodeDeleted, node.acl);
-        self.fire(&parent_path, EventKind::NodeChildrenChanged, parent_acl);
+    pub(super) fn remove(&mut self, path: Path) {
+        let acl = self.now(path).expect("only what exists is removed").acl.clone();
+        let parent = self.place(path).parent.expect("the root is never removed");
+        self.put(path, None);
+        let mut above = self.now(parent).expect("a node has a parent").clone();
+        above.stat.pzxid = self.applied;
+        Arc::make_mut(&mut above.children).retain(|other| *other != path);
+        above.count();
+        let parent_acl = above.acl.clone();
+        self.put(parent, Some(above));
+        self.fire(path, EventKind::NodeDeleted, acl);
+        self.fire(parent, EventKind::NodeChildrenChanged, parent_acl);
     }
 
     fn set_data(&mut self, who: Who<'_>, path: &str, data: &Data, version: i32) -> Result<Stat, ErrorCode> {
-        validate(path)?;
-        let node = self.tree.get_mut(path).ok_or(ErrorCode::NoNode)?;
-        allowed(node, perms::WRITE, who)?;
-        same_version(version, node.version)?;
+        let path = self.valid(path)?;
+        let mut node = self.now(path).ok_or(ErrorCode::NoNode)?.clone();
+        allowed(&node, perms::WRITE, who)?;
+        same_version(version, node.stat.version)?;
         node.data = data.clone();
-        node.version += 1;
-        node.mzxid = self.applied;
-        node.mtime = who.time;
-        let (stat, acl) = (node.stat(), node.acl.clone());
+        node.stat.data_length = length(data);
+        node.stat.version += 1;
+        node.stat.mzxid = self.applied;
+        node.stat.mtime = who.time;
+        let (stat, acl) = (node.stat, node.acl.clone());
+        self.put(path, Some(node));
         self.fire(path, EventKind::NodeDataChanged, acl);
         Ok(stat)
     }
@@ -179,32 +186,37 @@ impl Model {
         acl: Option<&[Acl]>,
         version: i32,
     ) -> Result<Stat, ErrorCode> {
-        validate(path)?;
+        let path = self.valid(path)?;
         let acl = fix(acl, who.ids)?;
-        let node = self.tree.get_mut(path).ok_or(ErrorCode::NoNode)?;
-        allowed(node, perms::ADMIN, who)?;
-        same_version(version, node.aversion)?;
+        let mut node = self.now(path).ok_or(ErrorCode::NoNode)?.clone();
+        allowed(&node, perms::ADMIN, who)?;
+        same_version(version, node.stat.aversion)?;
         node.acl = acl;
-        node.aversion += 1;
-        self.touched.push(path.to_owned());
-        Ok(node.stat())
+        node.stat.aversion += 1;
+        let stat = node.stat;
+        self.put(path, Some(node));
+        Ok(stat)
     }
 
-    fn check(&self, who: Who<'_>, path: &str, version: i32) -> Result<(), ErrorCode> {
-        validate(path)?;
-        let node = self.tree.get(path).ok_or(ErrorCode::NoNode)?;
+    fn check(&mut self, who: Who<'_>, path: &str, version: i32) -> Result<(), ErrorCode> {
+        let path = self.valid(path)?;
+        let node = self.now(path).ok_or(ErrorCode::NoNode)?;
         allowed(node, perms::READ, who)?;
-        same_version(version, node.version)
+        same_version(version, node.stat.version)
     }
 
-    fn fire(&mut self, path: &str, kind: EventKind, acl: Arc<[Acl]>) {
-        self.touched.push(path.to_owned());
-        self.fired.push(Fired { path: path.to_owned(), kind, acl });
+    fn valid(&mut self, name: &str) -> Result<Path, ErrorCode> {
+        let path = self.path(name);
+        if self.place(path).valid { Ok(path) } else { Err(ErrorCode::BadArguments) }
+    }
+
+    fn fire(&mut self, path: Path, kind: EventKind, acl: List) {
+        self.fired.push(Fired { path, kind, acl });
     }
 }
 
 fn allowed(node: &Node, wanted: i32, who: Who<'_>) -> Result<(), ErrorCode> {
-    if may(&node.acl, wanted, who.ids) { Ok(()) } else { Err(ErrorCode::NoAuth) }
+    if node.allows(wanted, who.ids) { Ok(()) } else { Err(ErrorCode::NoAuth) }
 }
 
 fn same_version(expected: i32, actual: i32) -> Result<(), ErrorCode> {
@@ -212,7 +224,7 @@ fn same_version(expected: i32, actual: i32) -> Result<(), ErrorCode> {
 }
 
 /// What comes before the last slash. `None` without a slash, or with a NUL.
-fn parent(path: &str) -> Option<&str> {
+pub(super) fn parent(path: &str) -> Option<&str> {
     if path.contains('\0') {
         return None;
     }
@@ -223,7 +235,7 @@ fn parent(path: &str) -> Option<&str> {
 }
 
 /// Section 5.
-fn validate(path: &str) -> Result<(), ErrorCode> {
+pub(super) fn validate(path: &str) -> Result<(), ErrorCode> {
     let legal = path == "/"
         || path
             .strip_prefix('/')
