@@ -55,7 +55,7 @@ pub const USAGE: u8 = 64;
 /// The exit code when something is wrong with the harness itself, or with the machine below it.
 pub const INTERNAL: u8 = 70;
 
-/// A command line that makes no sense. Anything else that goes wrong is the harness's own trouble.
+/// A command line that makes no sense, or a file that it names. Anything else that goes wrong is the harness's own trouble.
 #[derive(Debug)]
 pub struct Usage(pub String);
 
@@ -67,9 +67,27 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// A schedule or a recording that this build cannot run, for it was made for another.
+#[derive(Debug)]
+pub struct Incompatible(pub String);
+
+impl std::fmt::Display for Incompatible {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Incompatible {}
+
 /// The exit code of an error.
 pub fn code_of(error: &anyhow::Error) -> u8 {
-    if error.downcast_ref::<Usage>().is_some() { USAGE } else { INTERNAL }
+    if error.downcast_ref::<Incompatible>().is_some() {
+        End::Diverged.code()
+    } else if error.downcast_ref::<Usage>().is_some() {
+        USAGE
+    } else {
+        INTERNAL
+    }
 }
 
 #[cfg(test)]
@@ -96,6 +114,11 @@ mod tests {
         use anyhow::Context as _;
         let usage = Err::<(), _>(Usage("no".into())).context("--shard").unwrap_err();
         assert_eq!(code_of(&usage), USAGE);
+        let other = Err::<(), _>(Incompatible("format 1".into()))
+            .context("line 1")
+            .context(Usage("x.sched".into()))
+            .unwrap_err();
+        assert_eq!(code_of(&other), End::Diverged.code());
         assert_eq!(code_of(&anyhow::anyhow!("disk full")), INTERNAL);
     }
 }

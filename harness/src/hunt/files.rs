@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::findings::{Failure, Finding, Findings};
+use super::examples::Examples;
+use super::findings::{Failure, Findings};
 use super::junit;
 use super::record::Record;
 
@@ -17,6 +18,7 @@ pub struct Files {
     /// The run's own folder.
     pub folder: PathBuf,
     failures: File,
+    examples: Examples,
 }
 
 impl Files {
@@ -41,7 +43,8 @@ impl Files {
         };
         let path = folder.join("failures.jsonl");
         let failures = OpenOptions::new().create(true).append(true).open(&path);
-        let files = Files { failures: failures.with_context(|| cannot("write", &path))?, folder };
+        let failures = failures.with_context(|| cannot("write", &path))?;
+        let mut files = Files { folder, failures, examples: Examples::default() };
         files.save(record, &Findings::default())?;
         link_latest(out, &record.run).with_context(|| cannot("make the link", &out.join("latest")))?;
         Ok(files)
@@ -61,41 +64,12 @@ impl Files {
     ///
     /// # Errors
     /// When that is not possible.
-    pub fn save(&self, record: &Record, findings: &Findings) -> Result<()> {
-        for finding in findings.ranked() {
-            self.example(record, finding)?;
-        }
+    pub fn save(&mut self, record: &Record, findings: &Findings) -> Result<()> {
+        self.examples.save(&self.folder, findings, record.options.sabotage)?;
         write(&self.folder.join("junit.xml"), &junit::xml(record, findings))?;
         // Last: who finds an end in it finds the rest complete.
         write(&self.folder.join("run.json"), &(serde_json::to_string_pretty(record)? + "\n"))
     }
-
-    /// The smallest failure of a kind, as a schedule that can be run again.
-    fn example(&self, record: &Record, finding: &Finding) -> Result<()> {
-        let failure = &finding.smallest;
-        let folder = self.folder.join("fail").join(&failure.signature);
-        fs::create_dir_all(&folder).with_context(|| cannot("make the folder", &folder))?;
-        let sabotage = record.options.sabotage.map(|kind| format!("sabotage {}\n", kind.name()));
-        let expect = match failure.is_nondeterminism() {
-            true => "expect clean".to_owned(),
-            false => format!("expect violation {}", failure.property),
-        };
-        let text = format!(
-            "# {}: {} events, {} of the same kind.\n# {}\n# Seen: {}\nformat 1\nseed {}\n{expect}\n{}",
-            failure.property,
-            failure.events,
-            finding.seeds,
-            one_line(&failure.meaning),
-            one_line(&failure.seen),
-            failure.seed,
-            sabotage.unwrap_or_default(),
-        );
-        write(&folder.join("orig.sched"), &text)
-    }
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn cannot(what: &str, path: &Path) -> String {

@@ -174,8 +174,15 @@ impl Run {
     }
 
     fn end(&self) -> End {
-        let code = self.record.exit.as_ref().map(|exit| exit.code);
-        End::ALL.into_iter().find(|end| Some(end.code()) == code).unwrap_or(End::Undetermined)
+        let Some(exit) = &self.record.exit else {
+            // It was killed, and what it had found by then counts.
+            return match self.failures.iter().map(Failure::is_nondeterminism).max() {
+                Some(true) => End::NotDeterministic,
+                Some(false) => End::Broken,
+                None => End::Undetermined,
+            };
+        };
+        End::ALL.into_iter().find(|end| end.code() == exit.code).unwrap_or(End::Undetermined)
     }
 }
 

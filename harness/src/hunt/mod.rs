@@ -8,6 +8,7 @@
 //!   progress   how far it is
 //!   record     run.json: what was asked, what was run, how it ended
 //!   files      the folder of results
+//!   examples   in it, the schedules that failed
 //!   junit tell    the same for CI systems and for people
 //!   merge      the results of several shards made one
 //!   determinism   the same seed twice: where do two runs part?
@@ -15,6 +16,7 @@
 //! ```
 
 pub mod determinism;
+pub mod examples;
 pub mod files;
 pub mod findings;
 pub mod hashes;
@@ -92,6 +94,9 @@ pub fn hunt<R: Run>(plan: &Plan, runner: impl Fn() -> R + Sync, interrupted: &At
     begin(plan, &record, files.as_ref());
     let mut book = Book { plan, record, findings: Findings::default(), files: files.take(), trouble: None };
     let tally = Tally::new(plan.share.mine.clone(), plan.jobs);
+    if plan.time.is_some_and(|limit| limit.is_zero()) {
+        tally.stop();
+    }
     std::thread::scope(|scope| {
         let (tally, runner) = (&tally, &runner);
         let threads: Vec<_> = (0..plan.jobs)
@@ -143,7 +148,7 @@ impl Book<'_> {
         let started = Instant::now();
         let mut saved = Instant::now();
         let mut progress = Progress::new();
-        let mut stopped_by = None;
+        let mut stopped_by = tally.is_stopped().then_some(Reason::Time);
         while tally.working() {
             std::thread::park_timeout(Duration::from_millis(10));
             let fresh = self.take(tally, &progress);
@@ -223,7 +228,7 @@ impl Book<'_> {
     }
 
     fn save(&mut self) {
-        if let Some(files) = &self.files
+        if let Some(files) = &mut self.files
             && let Err(error) = files.save(&self.record, &self.findings)
         {
             self.trouble.get_or_insert(error);

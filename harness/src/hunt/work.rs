@@ -110,6 +110,11 @@ impl Tally {
         self.stop.store(true, SeqCst);
     }
 
+    /// Whether it was told to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(SeqCst)
+    }
+
     /// Whether a thread still runs a seed.
     pub fn working(&self) -> bool {
         self.alive.load(SeqCst) > 0
@@ -193,7 +198,8 @@ pub fn work(plan: &Plan, tally: &Tally, thread: usize, runner: &mut impl Run) {
             let second = runner.run(&schedule);
             if second != report {
                 tally.nondeterministic.fetch_add(1, Relaxed);
-                let command = format!("{} check-determinism {seed}", build::program());
+                let command =
+                    format!("{} check-determinism {seed}{}", build::program(), option(plan.sabotage));
                 let failure = Failure::not_deterministic(seed, schedule.nodes, &report, &second, command);
                 tally.inbox.lock().expect(NOT_POISONED).push(failure);
             }
@@ -219,6 +225,9 @@ pub fn schedule(seed: u64, sabotage: Option<SabotageName>) -> Schedule {
 
 /// The command that shows a seed again, told event by event.
 pub fn replay_command(seed: u64, sabotage: Option<SabotageName>) -> String {
-    let sabotage = sabotage.map(|kind| format!(" --sabotage {}", kind.name())).unwrap_or_default();
-    format!("{} replay --seed {seed}{sabotage} --verbose", build::program())
+    format!("{} replay --seed {seed}{} --verbose", build::program(), option(sabotage))
+}
+
+fn option(sabotage: Option<SabotageName>) -> String {
+    sabotage.map(|kind| format!(" --sabotage {}", kind.name())).unwrap_or_default()
 }

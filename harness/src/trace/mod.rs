@@ -17,6 +17,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use vivarium_sim::{Report, Schedule, Verdict};
 
+use crate::end::Usage;
+
 /// The number of the format, in each file's first line that is no comment.
 pub const FORMAT: u32 = 2;
 
@@ -45,7 +47,7 @@ impl Trace {
             true => std::io::read_to_string(std::io::stdin()),
             false => std::fs::read_to_string(path),
         };
-        let named = || format!("{}", path.display());
+        let named = || Usage(format!("{}", path.display()));
         Trace::parse(&text.with_context(named)?).with_context(named)
     }
 

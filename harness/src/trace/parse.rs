@@ -10,6 +10,7 @@ use vivarium_sim::{Choice, Schedule, Time, times};
 use super::print::notation;
 use super::settings::apply;
 use super::{FORMAT, Trace};
+use crate::end::Incompatible;
 
 /// No more servers than this.
 const NODES_MAX: usize = vivarium_sim::network::NODES_MAX;
@@ -84,7 +85,9 @@ impl Reader {
         if self.format.is_none() {
             ensure!(word == "format", "`format {FORMAT}` is wanted before all else");
             let format = number(rest)?;
-            ensure!(format == FORMAT, "format {FORMAT} is wanted; record the run again for another");
+            let wanted =
+                || Incompatible(format!("format {FORMAT} is wanted; record the run again for another"));
+            ensure!(format == FORMAT, wanted());
             self.format = Some(format);
             return Ok(());
         }

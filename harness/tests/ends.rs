@@ -1,0 +1,194 @@
+//! How the `harness` command ends: each exit code, what is said with it, and what is left on disk.
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use support::{folder, harness, json, run};
+
+#[test]
+fn nothing_broken_is_0() {
+    let (code, out, err) = run(harness().args(["hunt", "--seeds", "12", "--double-check", "100", "--json"]));
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(
+        out.contains("12 schedules, 0 failures") && out.contains("12 run twice, 0 not deterministic"),
+        "{out}"
+    );
+    let last: serde_json::Value = serde_json::from_str(out.lines().last().expect("a line")).expect("JSON");
+    assert_eq!((last["schedules"].as_u64(), last["exit"]["code"].as_u64()), (Some(12), Some(0)));
+    assert!(
+        !out.contains('\r') && !out.contains('\u{1b}') && err.is_empty(),
+        "no terminal, no drawing: {out:?} {err:?}"
+    );
+    let (code, out, _) = run(harness().args(["check-determinism", "3", "--runs", "3"]));
+    assert_eq!(code, 0, "{out}");
+}
+
+#[test]
+fn a_broken_property_is_1_and_can_be_run_again() {
+    let out = folder("broken");
+    let (code, text, _) = run(harness()
+        .args(["hunt", "--seeds", "6", "--sabotage", "forged-data", "--failures", "100", "--out"])
+        .arg(&out));
+    assert_eq!(code, 1, "{text}");
+    for wanted in
+        ["  property  \"reads\"", "  seen      ", "  expected  ", "  smallest  seed ", "  replay    "]
+    {
+        assert!(text.contains(wanted), "{wanted} in\n{text}");
+    }
+    let latest = out.join("latest");
+    let record = json(&latest.join("run.json"));
+    assert_eq!(
+        (record["exit"]["code"].as_u64(), record["exit"]["reason"].as_str()),
+        (Some(1), Some("complete"))
+    );
+    let failures = std::fs::read_to_string(latest.join("failures.jsonl")).expect("failures");
+    assert_eq!(failures.lines().count() as u64, record["totals"]["failures"].as_u64().expect("a count"));
+    assert!(
+        std::fs::read_to_string(latest.join("junit.xml"))
+            .expect("JUnit")
+            .contains("name=\"reads\">\n      <failure")
+    );
+
+    // The command that it tells shows the same failure, and so does the file.
+    let replay = text.lines().find_map(|line| line.strip_prefix("  replay    ")).expect("a command");
+    let words: Vec<&str> = replay.split(' ').skip_while(|word| *word != "replay").collect();
+    let (code, shown, _) = run(harness().args(words));
+    assert!(code == 1 && shown.contains("property \"reads\" is broken"), "{shown}");
+    let mut examples = 0;
+    for entry in std::fs::read_dir(latest.join("fail")).expect("examples") {
+        let (code, shown, err) =
+            run(harness().arg("replay").arg(entry.expect("a folder").path().join("orig.sched")));
+        assert!(code == 0 && shown.contains("broken, as expected"), "{shown}{err}");
+        examples += 1;
+    }
+    assert_eq!(Some(examples), record["totals"]["signatures"].as_u64());
+}
+
+#[test]
+fn not_all_run_is_2() {
+    let (code, out, _) = run(harness().args(["hunt", "--seeds", "1000000", "--time", "0"]));
+    assert_eq!(code, 2, "{out}");
+    assert!(out.contains("ended early: time was up"), "{out}");
+    // Without a number to reach, the time is what was asked.
+    let (code, out, _) = run(harness().args(["hunt", "--time", "1s"]));
+    assert_eq!(code, 0, "{out}");
+}
+
+#[test]
+fn an_interrupted_hunt_tells_what_it_ran_and_loses_nothing() {
+    let out = folder("interrupted");
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
+        let mut command = harness();
+        command.args([
+            "hunt",
+            "--seeds",
+            "1000000",
+            "--sabotage",
+            "mute",
+            "--failures",
+            "1000000",
+            "--json",
+            "--out",
+        ]);
+        let mut child = command.arg(&out).stdout(Stdio::piped()).spawn().expect("the binary");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        // Once something has failed it is in the middle of its work.
+        let said = lines
+            .find(|line| line.as_ref().expect("text").contains("is broken"))
+            .expect("a failure")
+            .expect("text");
+        rustix::process::kill_process(
+            rustix::process::Pid::from_raw(child.id() as i32).expect("a process"),
+            signal,
+        )
+        .expect("it runs");
+        let rest: Vec<String> = lines.map(|line| line.expect("text")).collect();
+        let code = child.wait().expect("it ends").code();
+        assert_eq!(code, Some(1), "{said}\n{rest:#?}");
+        assert!(rest.iter().any(|line| line.contains("it was interrupted")), "{rest:#?}");
+        let record = json(&out.join("latest/run.json"));
+        assert_eq!(record["exit"]["reason"], "interrupted");
+        let (start, end) = (record["ran"]["start"].as_u64().unwrap(), record["ran"]["end"].as_u64().unwrap());
+        assert_eq!(end - start, record["totals"]["schedules"].as_u64().unwrap());
+        assert!(end > start && end < 1_000_000);
+        let failures = std::fs::read_to_string(out.join("latest/failures.jsonl")).expect("failures");
+        assert_eq!(failures.lines().count() as u64, record["totals"]["failures"].as_u64().unwrap());
+    }
+}
+
+#[test]
+fn two_runs_of_a_seed_that_differ_are_3() {
+    let (code, out, _) = run(harness().args(["hunt", "--seeds", "2", "--double-check", "100", "--fickle"]));
+    assert_eq!(code, 3, "{out}");
+    assert!(out.contains("\"determinism\" is broken") && out.contains("check-determinism "), "{out}");
+    let (code, out, _) = run(harness().args(["check-determinism", "0", "--fickle"]));
+    assert_eq!(code, 3, "{out}");
+    assert!(out.contains("run 1 and run 2 differ") && out.contains("observations are the same"), "{out}");
+}
+
+#[test]
+fn nothing_to_run_is_4() {
+    for arguments in [
+        &["hunt", "--seeds", "5..5"][..],
+        &["hunt", "--seeds", "1", "--shard", "1/2"],
+        &["hashes", "--seeds", "0"],
+    ] {
+        let (code, out, err) = run(harness().args(arguments));
+        assert_eq!(code, 4, "{arguments:?}: {out}{err}");
+    }
+    let (code, out, err) = run(harness().arg("merge").arg(folder("empty")));
+    assert_eq!(code, 4, "{out}{err}");
+}
+
+#[test]
+fn what_another_build_wrote_is_5() {
+    let path = folder("other-format").join("old.sched");
+    std::fs::write(&path, "format 1\nexpect clean\nseed 7\n").expect("a writable folder");
+    let (code, out, err) = run(harness().arg("replay").arg(&path));
+    assert_eq!(code, 5, "{out}{err}");
+    assert!(
+        err.contains("old.sched") && err.contains("line 1") && err.contains("record the run again"),
+        "{err}"
+    );
+}
+
+#[test]
+fn wrong_usage_is_64_and_says_what_is_wanted() {
+    for (arguments, wanted) in [
+        (&["hunt", "--shard", "3/2"][..], "1 <= K <= N"),
+        (&["hunt", "--shard", "0/2"], "1 <= K <= N"),
+        (&["hunt", "--seeds", "9..5"], "ends before it begins"),
+        (&["hunt", "--seeds", "1..5", "--from", "3"], "leave --from out"),
+        (&["hunt", "--time", "soon"], "the unit is s, m or h"),
+        (&["hunt", "--profile", "weekly"], "smoke"),
+        (&["check-determinism", "1", "--runs", "1"], "2.."),
+        (&["replay", "nowhere.sched"], "nowhere.sched"),
+        (&["fly"], "unrecognized"),
+        (&[], "Usage"),
+    ] {
+        let (code, out, err) = run(harness().args(arguments));
+        assert_eq!(code, 64, "{arguments:?}: {out}{err}");
+        assert!(err.contains(wanted), "{arguments:?}: {wanted} in {err}");
+    }
+    let (code, _, err) = run(harness().arg("hunt").env("JOB_COMPLETION_INDEX", "2"));
+    assert!(code == 64 && err.contains("HARNESS_SHARDS is not: set it"), "{err}");
+}
+
+#[test]
+fn trouble_of_its_own_is_70_and_says_where() {
+    let file = folder("trouble").join("a-file");
+    std::fs::write(&file, "").expect("a writable folder");
+    let (code, out, err) = run(harness().args(["hunt", "--seeds", "5", "--out"]).arg(file.join("below")));
+    assert!(code == 70 && err.contains("cannot make the folder") && err.contains("a-file"), "{out}{err}");
+    assert!(!out.contains("schedules"), "it finds out before it works, not after: {out}");
+    let (code, _, err) = run(harness().arg("merge").arg(file.join("below")));
+    assert!(code == 70 && err.contains("cannot read"), "{err}");
+
+    // A full disk: what was found is still told, and the code does not say that all is well.
+    let (code, out, err) = run(harness().args(["hunt", "--seeds", "3", "--junit", "/dev/full"]));
+    assert_eq!(code, 70, "{err}");
+    assert!(err.contains("/dev/full") && err.contains("No space left"), "{err}");
+    assert!(out.contains("3 schedules, 0 failures"), "{out}");
+}
