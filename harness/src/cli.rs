@@ -6,7 +6,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::end::{End, INTERNAL, USAGE, code_of};
 use crate::recording::command as recording;
-use crate::{bugs, hunt, replay, shrink, speed};
+use crate::{bugs, cover, hunt, replay, shrink, speed};
 
 /// Put the coordination service through disasters, each a function of its seed.
 #[derive(Parser, Debug)]
@@ -29,6 +29,7 @@ enum Command {
     Speed(speed::Args),
     Record(recording::RecordArgs),
     Show(recording::ShowArgs),
+    Cover(cover::Args),
 }
 
 /// The verbs by what they are for. One that stands nowhere here is told last, under "More".
@@ -52,6 +53,7 @@ fn dispatch(command: Command) -> Result<End> {
         Command::Speed(args) => speed::run(&args),
         Command::Record(args) => recording::record(&args),
         Command::Show(args) => recording::show(&args),
+        Command::Cover(args) => cover::run(&args),
     }
 }
 

@@ -11,6 +11,8 @@
 //!   trace    the trace files of `traces/`: one for each bug that a schedule once found
 //!   speed/   how fast all this is
 //!   subject  which schedule a verb is about: by file, or by seed
+//!   marks/   what schedules have come to: named points, and how often each is hit
+//!   cover    runs schedules and counts marks
 //!   tell     a readable line for each event
 //!   bugs/    known bugs planted one at a time, and how long the hunt takes to find each
 //!   cli      the verbs of the command line; what a verb takes stands beside what it does
@@ -23,8 +25,10 @@ pub mod bugs;
 pub mod build;
 pub mod check;
 pub mod cli;
+pub mod cover;
 pub mod end;
 pub mod hunt;
+pub mod marks;
 pub mod recording;
 pub mod replay;
 pub mod run;

@@ -1,0 +1,53 @@
+//! Marks of what goes wrong around the nodes.
+
+use vivarium_sim::schedule::FaultKind;
+use vivarium_sim::{NodeIndex, Time};
+
+use super::Mark;
+use super::marker::Marker;
+
+impl Marker {
+    /// A fault begins.
+    pub(super) fn fault(&mut self, kind: &FaultKind, node: Option<NodeIndex>) {
+        let leader = node.is_some_and(|node| self.nodes[node].is_established());
+        let up = node.is_none_or(|node| self.nodes[node].up);
+        let served = self.nodes.iter().any(|node| node.is_established());
+        self.hit_if(Mark::FaultInElection, !served && up && self.established.0 > 0);
+        match kind {
+            FaultKind::Crash { power, .. } => self.hit_if(Mark::CrashSilently, *power && up),
+            FaultKind::CrashAll { .. } => self.hit(Mark::PowerOfAll),
+            FaultKind::Pause { length, .. } => {
+                self.hit_if(Mark::LeaderPaused, leader);
+                self.hit_if(Mark::PausedLong, up && *length > self.shape.silence);
+            }
+            FaultKind::Partition { both, length, .. } => {
+                self.hit(if *both { Mark::PartitionBoth } else { Mark::PartitionOneWay });
+                self.cut(*length);
+            }
+            FaultKind::Isolate { both, length, .. } => {
+                let mark = if *both { Mark::LeaderIsolated } else { Mark::LeaderDeaf };
+                self.hit_if(mark, leader);
+                self.cut(*length);
+            }
+            FaultKind::WallJump { by_ms, .. } => {
+                self.hit(if *by_ms >= 0 { Mark::WallForward } else { Mark::WallBack });
+                self.hit_if(Mark::WallOfLeader, leader);
+            }
+            FaultKind::SlowDisk { .. } => {
+                self.hit_if(Mark::SlowDisk, up);
+                self.hit_if(Mark::SlowDiskOfLeader, leader);
+            }
+            FaultKind::Retire { .. } => {
+                self.hit_if(Mark::Retire, up);
+                self.hit_if(Mark::RetireLeader, leader);
+            }
+            FaultKind::Disconnect { .. } => self.hit_if(Mark::Disconnect, up),
+            _ => {}
+        }
+    }
+
+    fn cut(&mut self, length: Time) {
+        self.hit_if(Mark::PartitionsOverlap, self.at < self.cut_until);
+        self.cut_until = self.cut_until.max(self.at + length);
+    }
+}
