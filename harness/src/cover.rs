@@ -36,6 +36,7 @@ struct Told<'a> {
     seeds: (u64, u64),
     seconds: f64,
     failures: u64,
+    first_failing_seed: Option<u64>,
     least: u64,
     /// Marks that fewer schedules hit.
     missing: Vec<&'static str>,
@@ -49,13 +50,14 @@ struct Told<'a> {
 pub fn run(args: &Args) -> Result<End> {
     let (from, to) = range(&args.seeds)?;
     let begun = Instant::now();
-    let (coverage, failures) = count(from, to, args.jobs);
+    let Counted { coverage, failures, first_failing: first } = count(from, to, args.jobs);
     let missing: Vec<Mark> = coverage.missing(args.least).collect();
     if args.json {
         let told = Told {
             seeds: (from, to),
             seconds: begun.elapsed().as_secs_f64(),
             failures,
+            first_failing_seed: first,
             least: args.least,
             missing: missing.iter().map(|mark| mark.name()).collect(),
             coverage: &coverage,
@@ -64,7 +66,10 @@ pub fn run(args: &Args) -> Result<End> {
     } else {
         print!("{}", table(&coverage, args.least));
         if failures > 0 {
-            println!("{failures} schedules broke a property: harness hunt says which");
+            println!(
+                "{failures} schedules broke a property, the first of seed {}",
+                first.unwrap_or_default()
+            );
         }
     }
     Ok(match (coverage.schedules(), failures, missing.is_empty()) {
@@ -75,18 +80,29 @@ pub fn run(args: &Args) -> Result<End> {
     })
 }
 
-/// Runs the schedules of seeds, and gives what they came to and how many broke a property.
-pub fn count(from: u64, to: u64, jobs: usize) -> (Coverage, u64) {
+/// What schedules came to.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Counted {
+    /// Their marks.
+    pub coverage: Coverage,
+    /// How many broke a property,
+    pub failures: u64,
+    /// and the first of their seeds.
+    pub first_failing: Option<u64>,
+}
+
+/// Runs the schedules of seeds, `to` not among them, and gives what they came to.
+pub fn count(from: u64, to: u64, jobs: usize) -> Counted {
     let jobs = match jobs {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         jobs => jobs,
     };
-    let (next, failures, total) = (AtomicU64::new(from), AtomicU64::new(0), Mutex::new(Coverage::new()));
+    let (next, total) = (AtomicU64::new(from), Mutex::new(Counted::default()));
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
                 let (mut runner, mut marker, mut mine) =
-                    (Runner::default(), Marker::new(), Coverage::new());
+                    (Runner::default(), Marker::new(), Counted::default());
                 loop {
                     let seed = next.fetch_add(1, Relaxed);
                     if seed >= to {
@@ -94,15 +110,19 @@ pub fn count(from: u64, to: u64, jobs: usize) -> (Coverage, u64) {
                     }
                     let report = runner.run(&Schedule::draw(seed), &mut marker);
                     if report.verdict != Verdict::Clean {
-                        failures.fetch_add(1, Relaxed);
+                        mine.failures += 1;
+                        mine.first_failing = mine.first_failing.or(Some(seed));
                     }
-                    mine.add(seed, marker.marks());
+                    mine.coverage.add(seed, marker.marks());
                 }
-                total.lock().expect("no thread panics while it holds this").merge(&mine);
+                let mut total = total.lock().expect("no thread panics while it holds this");
+                total.coverage.merge(&mine.coverage);
+                total.failures += mine.failures;
+                total.first_failing = [total.first_failing, mine.first_failing].into_iter().flatten().min();
             });
         }
     });
-    (total.into_inner().expect("no thread panics while it holds this"), failures.into_inner())
+    total.into_inner().expect("no thread panics while it holds this")
 }
 
 /// The table: what was hit too seldom, then all of it by group.
@@ -112,7 +132,9 @@ pub fn table(coverage: &Coverage, least: u64) -> String {
     let missing: Vec<Mark> = coverage.missing(least).collect();
     if !missing.is_empty() {
         let _ = match least {
-            0 | 1 => writeln!(text, "NEVER HIT by {all} schedules: {} of {} marks", missing.len(), Mark::COUNT),
+            0 | 1 => {
+                writeln!(text, "NEVER HIT by {all} schedules: {} of {} marks", missing.len(), Mark::COUNT)
+            }
             _ => writeln!(
                 text,
                 "HIT BY FEWER THAN {least} of {all} schedules: {} of {} marks",

@@ -99,7 +99,8 @@ impl Marker {
     ) {
         let wanted = (hello.session.0 != 0).then_some(hello.session);
         let known = wanted.and_then(|session| self.sessions.get(&session));
-        let right_password = known.is_some_and(|session| hello.password.as_deref() == Some(&session.password));
+        let right_password =
+            known.is_some_and(|session| hello.password.as_deref() == Some(&session.password));
         let at = self.at;
         let state = self.conn(conn);
         *state = Conn {
@@ -169,7 +170,8 @@ impl Marker {
         state.arrived = (state.arrived + 1).min(state.pending.len());
         let (session, moved, arrived) = (state.session, state.moved, state.arrived);
         let present = state.pending.get(arrived.wrapping_sub(1)).copied();
-        let before = |kind: fn(&Asked) -> bool| state.pending.iter().take(arrived.saturating_sub(1)).any(kind);
+        let before =
+            |kind: fn(&Asked) -> bool| state.pending.iter().take(arrived.saturating_sub(1)).any(kind);
         let behind_write = before(|asked| asked.bits & ORDERED != 0);
         let behind_sync = before(|asked| asked.kind == Kind::Sync);
         if let Some(session) = session.and_then(|session| self.sessions.get_mut(&session)) {

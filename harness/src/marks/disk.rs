@@ -199,8 +199,7 @@ impl Marker {
         }
         let unnoticed = self.nodes.iter().any(|other| other.up && other.follows(node));
         let (entries, snapshot) = (!recovered.entries.is_empty(), recovered.snapshot.is_some());
-        let spare =
-            |kind: fn(&FileName) -> bool| recovery.garbage.iter().any(kind);
+        let spare = |kind: fn(&FileName) -> bool| recovery.garbage.iter().any(kind);
         let older = recovery.garbage.iter().any(|name| matches!(name, FileName::Snapshot(z) if *z > base));
         self.hit_if(Mark::LeaderBackUnnoticed, unnoticed);
         self.hit_if(Mark::BootTornTail, recovery.torn.is_some());

@@ -78,6 +78,7 @@ marks! {
         ElectedAgain "elected-again" "The same node wins two elections in a row."
         LeadLostUnestablished "lead-lost-unestablished" "A leader is elected and loses the lead before a quorum holds its opening entry."
         TwoLeaders "two-leaders" "A leader is established while another node still believes to lead an older epoch."
+        EstablishedLate "established-late" "A leader is established after the leader of a later epoch was."
         FollowersLeaderSilent "leader-silent" "A follower gives its leader up because it is silent."
         FollowersLeaderGone "leader-gone" "A follower gives its leader up because the connection broke."
         QuorumLost "quorum-lost" "A leader gives up because it hears no quorum."
@@ -395,7 +396,8 @@ mod tests {
             let name = mark.name();
             assert!(name.len() <= 40, "{name} does not fit a table");
             assert!(
-                name.chars().all(|c| c.is_ascii_lowercase() || c == '-') && name.contains(char::is_alphabetic),
+                name.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+                    && name.contains(char::is_alphabetic),
                 "{name} is not in lower case and dashes"
             );
             assert!(mark.meaning().ends_with('.'), "{name}: {}", mark.meaning());

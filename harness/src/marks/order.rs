@@ -164,13 +164,17 @@ impl Marker {
         let rival = self.nodes.iter().any(older);
         // What the leader had when it was elected ends before its opening entry.
         let before = self.nodes[node].log.after(Zxid::ZERO).iter().rev().map(|(zxid, _)| *zxid);
-        let had = before.into_iter().find(|zxid| *zxid < epoch.opening()).unwrap_or(self.nodes[node].log.base);
+        let had =
+            before.into_iter().find(|zxid| *zxid < epoch.opening()).unwrap_or(self.nodes[node].log.base);
         let lost = self.nodes.iter().any(|other| {
             let durable = other.log.durable;
             durable > had && durable < epoch.opening()
         });
-        let vain = self.epochs.range(self.established.next()..epoch);
-        let vain = vain.into_iter().any(|(_, standing)| standing.promised && standing.leader.is_none());
+        // Acknowledgements that were under way while another was elected may establish the older of the two last.
+        let late = epoch < self.established;
+        let between = self.epochs.range(..epoch).rev().take_while(|(other, _)| **other > self.established);
+        let vain = between.into_iter().any(|(_, standing)| standing.promised && standing.leader.is_none());
+        self.hit_if(Mark::EstablishedLate, late);
         self.hit_if(Mark::TwoLeaders, rival);
         self.hit_if(Mark::OlderEpochLost, lost);
         self.hit_if(Mark::EpochPromisedInVain, vain);
@@ -192,8 +196,7 @@ impl Marker {
             state.last_leader = Some((leader, epoch));
         }
         state.leave_role();
-        let (follows, leads) =
-            (matches!(role, Role::Following { .. }), matches!(role, Role::Leading { .. }));
+        let (follows, leads) = (matches!(role, Role::Following { .. }), matches!(role, Role::Leading { .. }));
         self.hit_if(Mark::TransferCutByLeader, receiving);
         self.hit_if(Mark::RollGivenUp, rolling);
         self.hit_if(Mark::DeposedWithProposals, leads && proposals);
@@ -343,7 +346,8 @@ impl Marker {
                 self.hit_if(Mark::ChunkRepeated, !late && *index < next);
             }
             PeerMessage::Truncate { epoch, .. } => {
-                let due = state.follows_in(from, *epoch) && !state.settled && state.log.last().epoch() < *epoch;
+                let due =
+                    state.follows_in(from, *epoch) && !state.settled && state.log.last().epoch() < *epoch;
                 self.hit_if(Mark::LateTruncate, !due);
             }
             PeerMessage::Forward { epoch, stream, first, commands } => {
