@@ -16,7 +16,7 @@ use super::Mark;
 use super::marker::{Marker, What};
 
 /// A client, as far as marks ask for it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Client {
     /// It has proven an identity over this connection,
     proven: Option<ConnId>,
@@ -25,13 +25,13 @@ pub(super) struct Client {
 }
 
 /// A connection, by its number.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Conn {
     client: ClientIndex,
     node: NodeIndex,
-    session: SessionIdOrNone,
+    session: Option<SessionId>,
     /// Its first packet, as far as it matters.
-    wanted: SessionIdOrNone,
+    wanted: Option<SessionId>,
     wanted_timeout_ms: i32,
     right_password: bool,
     /// The server has it open, and has welcomed it.
@@ -49,8 +49,6 @@ pub(super) struct Conn {
     /// How many of those have arrived at the server.
     arrived: usize,
 }
-
-type SessionIdOrNone = Option<SessionId>;
 
 /// A request without an answer.
 #[derive(Clone, Copy, Debug)]
@@ -294,14 +292,14 @@ impl Marker {
         }
     }
 
-    fn made_ephemeral(&mut self, session: SessionIdOrNone) {
+    fn made_ephemeral(&mut self, session: Option<SessionId>) {
         self.hit(Mark::EphemeralMade);
         if let Some(session) = session.and_then(|session| self.sessions.get_mut(&session)) {
             session.made += 1;
         }
     }
 
-    fn multi(&mut self, asked: &Asked, session: SessionIdOrNone, results: &[MultiResult]) {
+    fn multi(&mut self, asked: &Asked, session: Option<SessionId>, results: &[MultiResult]) {
         let culprit = results.iter().enumerate().find_map(|(place, result)| match result {
             MultiResult::Error(Some(error)) if *error != ErrorCode::RuntimeInconsistency => {
                 Some((place, *error))

@@ -1,5 +1,6 @@
 //! Marks of what goes wrong around the nodes.
 
+use vivarium_core::replica::{PeerMessage, Vow};
 use vivarium_sim::schedule::FaultKind;
 use vivarium_sim::{NodeIndex, Time};
 
@@ -44,6 +45,30 @@ impl Marker {
             FaultKind::Disconnect { .. } => self.hit_if(Mark::Disconnect, up),
             _ => {}
         }
+    }
+
+    /// A message is lost or doubled, or only late.
+    pub(super) fn unlucky(&mut self, message: &PeerMessage, arrives: bool, again: bool) {
+        let (lost, doubled) = match message {
+            PeerMessage::Propose { .. } => (Mark::ProposeLost, Mark::ProposeDoubled),
+            PeerMessage::NewEpoch { .. } => (Mark::NewEpochLost, Mark::NewEpochDoubled),
+            PeerMessage::Commit { .. } => (Mark::CommitLost, Mark::CommitDoubled),
+            PeerMessage::Truncate { .. } => (Mark::TruncateLost, Mark::TruncateDoubled),
+            PeerMessage::Position { .. } => (Mark::PositionLost, Mark::PositionDoubled),
+            PeerMessage::SnapshotChunk { .. } => (Mark::ChunkLost, Mark::ChunkDoubled),
+            PeerMessage::Forward { .. } => (Mark::ForwardLost, Mark::ForwardDoubled),
+            PeerMessage::BarrierPassed { .. } => (Mark::BarrierPassedLost, Mark::BarrierPassedDoubled),
+            PeerMessage::Heard { .. } => (Mark::HeardLost, Mark::HeardDoubled),
+            PeerMessage::HandOver { .. } => (Mark::HandOverLost, Mark::HandOverDoubled),
+            PeerMessage::Vow(vow) => match vow.get() {
+                Vow::AckEpoch { .. } => (Mark::PromiseLost, Mark::PromiseDoubled),
+                Vow::Ack { .. } => (Mark::AckLost, Mark::AckDoubled),
+                Vow::Positioned { .. } => (Mark::PositionLost, Mark::PositionDoubled),
+            },
+            _ => return,
+        };
+        self.hit_if(lost, !arrives);
+        self.hit_if(doubled, again);
     }
 
     fn cut(&mut self, length: Time) {

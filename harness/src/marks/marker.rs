@@ -21,7 +21,7 @@ use super::{Mark, Marks};
 pub(super) const NODES_MAX: usize = 8;
 
 /// Watches a run and takes note of the marks that it comes to.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Marker {
     pub(super) marks: Marks,
     pub(super) at: Time,
@@ -53,7 +53,7 @@ pub struct Marker {
 }
 
 /// What of the schedule matters.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Shape {
     pub nodes: usize,
     pub majority: usize,
@@ -65,7 +65,7 @@ pub(super) struct Shape {
 }
 
 /// The step that a node is in, or was in last.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Step {
     pub node: NodeIndex,
     /// Nothing else has happened since its outputs were told.
@@ -122,7 +122,7 @@ pub(super) enum Role {
 }
 
 /// A node, as far as marks ask for it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Node {
     pub up: bool,
     /// Processes that were started here.
@@ -186,7 +186,7 @@ pub(super) struct Lane {
 }
 
 /// A node's log, as zxids, and what kind of entries they are.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Log {
     pub base: Zxid,
     entries: Vec<(Zxid, What)>,
@@ -437,6 +437,9 @@ impl Observer for Marker {
             }
             Observation::Sent { conn, request, .. } => self.sent(*conn, request),
             Observation::Lost { client, conn } => self.left(*client, *conn),
+            Observation::Unlucky { message, arrives, again, .. } => {
+                self.unlucky(message, arrives.is_some(), again.is_some());
+            }
             Observation::Healed => self.healed = true,
             Observation::Finished { .. } => self.end_step(),
             _ => {}

@@ -10,7 +10,7 @@ use super::Mark;
 use super::marker::{Marker, Role};
 
 /// A session, as far as marks ask for it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Session {
     pub password: [u8; 16],
     /// Whose requests are accepted by what is executed, and by what is proposed.
@@ -33,7 +33,7 @@ pub(super) struct Session {
 }
 
 /// Where a sequential node was made: the parent, as a hash.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Place {
     pub parent: u64,
     pub epoch: Epoch,

@@ -269,6 +269,19 @@ fn messages_that_come_out_of_turn() {
 }
 
 #[test]
+fn messages_that_are_lost_or_doubled() {
+    let mut told = Told::new();
+    let message = PeerMessage::Commit { epoch: Epoch(1), upto: z(1, 2) };
+    let unlucky = |arrives, again| Observation::Unlucky { from: 0, to: 1, message: &message, arrives, again };
+    told.observe(&unlucky(Some(5), None));
+    assert!(!told.has(Mark::CommitLost) && !told.has(Mark::CommitDoubled), "it was only late");
+    told.observe(&unlucky(Some(5), Some(6)));
+    assert!(!told.has(Mark::CommitLost) && told.has(Mark::CommitDoubled));
+    told.observe(&unlucky(None, None));
+    assert!(told.has(Mark::CommitLost) && !told.has(Mark::ProposeLost));
+}
+
+#[test]
 fn a_crash_between_two_writes_of_a_step() {
     let mut told = Told::new();
     told.input(0, Input::Wake);
@@ -316,10 +329,10 @@ fn a_client_reads_from_a_server_behind_and_is_told_of_its_own_write() {
 
 #[test]
 fn the_next_run_begins_with_no_marks() {
-    let (mut marker, mut world) = (Marker::new(), vivarium_sim::World::new());
+    let (mut marker, mut runner) = (Marker::new(), crate::run::Runner::default());
     let mut seen = Vec::new();
     for seed in [1, 2, 1] {
-        world.run(&Schedule::draw(seed), &mut marker);
+        runner.run(&Schedule::draw(seed), &mut marker);
         seen.push(*marker.marks());
     }
     assert_eq!(seen[0], seen[2], "marks are a function of the run alone");
