@@ -33,8 +33,10 @@ pub struct Hunted {
     pub schedules: u64,
     /// Processor time of it all.
     pub cpu: Duration,
-    /// Decisions in the smallest schedule that shows it, when the hunt says so.
+    /// Decisions in the smallest schedule that was found to show it,
     pub decisions: Option<u64>,
+    /// and the processor time that making it small took.
+    pub shrinking: Duration,
     /// A schedule did not come to an end, and the hunt was ended from outside.
     pub stuck: bool,
 }
@@ -86,45 +88,99 @@ impl Bench {
     }
 
     fn hunt_once(&self, number: u32, name: &str, rest: Duration, hunted: &mut Hunted) -> Result<()> {
-        let path = self.logs.join(format!("{name}.out"));
-        let file = File::create(&path).with_context(|| path.display().to_string())?;
-        let mut child = Command::new(&self.binary)
-            .args(["hunt", "--json", "--failures", "1", "--jobs", "1", "--double-check", "0"])
+        let mut command = self.command(number);
+        command
+            .args([
+                "hunt",
+                "--json",
+                "--failures",
+                "1",
+                "--jobs",
+                "1",
+                "--double-check",
+                "0",
+                "--shard",
+                "1/1",
+            ])
             .args(["--seeds", "1000000000", "--from", &hunted.schedules.to_string()])
-            .args(["--budget", &rest.as_secs().max(1).to_string()])
-            .env(VARIABLE, number.to_string())
-            .current_dir(&self.logs)
-            .stdin(Stdio::null())
-            .stderr(Stdio::from(file.try_clone()?))
-            .stdout(Stdio::from(file))
-            .spawn()
-            .with_context(|| self.binary.display().to_string())?;
-        let (code, cpu) = wait(&mut child, rest + GRACE)?;
+            .args(["--time", &format!("{}s", rest.as_secs().max(1))]);
+        let Ran { code, cpu, text } = self.run(command, &format!("{name}.hunt"), rest + GRACE)?;
         hunted.cpu += cpu;
         let Some(code) = code else {
             hunted.stuck = true;
             return Ok(());
         };
-        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         ensure!(matches!(code, 0..=2), "the hunt for {name} ended with exit code {code}:\n{text}");
-        let summary = text.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok());
-        let summary = summary.with_context(|| format!("the hunt for {name} gave no summary:\n{text}"))?;
+        let summary =
+            summary(&text).with_context(|| format!("the hunt for {name} gave no summary:\n{text}"))?;
         let schedules = summary["schedules"].as_u64().context("a summary without `schedules`")?;
         hunted.schedules += schedules;
         if code == 1 {
             hunted.seed = summary["first_failing_seed"].as_u64();
-            hunted.property = property(&text);
+            hunted.property = property(&summary);
         } else {
             ensure!(schedules > 0, "the hunt for {name} ran no schedule in {cpu:?}:\n{text}");
         }
         Ok(())
     }
+
+    /// Makes the schedule that found it small, for so long at most, and keeps the smallest as `NAME.sched` beside the
+    /// logs. What does not come to an end leaves the size unknown.
+    ///
+    /// # Errors
+    /// When the process cannot be started.
+    pub fn shrink(&self, number: u32, name: &str, time: Duration, hunted: &mut Hunted) -> Result<()> {
+        let Some(seed) = hunted.seed else { return Ok(()) };
+        let mut command = self.command(number);
+        command.args(["shrink", "--json", "--jobs", "1", "--seed", &seed.to_string()]).args([
+            "--budget",
+            &time.as_secs().max(1).to_string(),
+            "--output",
+            &format!("{name}.sched"),
+        ]);
+        let Ran { cpu, text, .. } = self.run(command, &format!("{name}.shrink"), time + GRACE)?;
+        hunted.shrinking = cpu;
+        hunted.decisions = summary(&text).and_then(|summary| summary["decisions_after"].as_u64());
+        Ok(())
+    }
+
+    /// The planted binary, with a bug switched on.
+    fn command(&self, number: u32) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.env(VARIABLE, number.to_string()).current_dir(&self.logs).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs it to its end, with what it says going to a log.
+    fn run(&self, mut command: Command, log: &str, cpu_max: Duration) -> Result<Ran> {
+        let path = self.logs.join(log);
+        let file = File::create(&path).with_context(|| path.display().to_string())?;
+        let mut child = command
+            .stderr(Stdio::from(file.try_clone()?))
+            .stdout(Stdio::from(file))
+            .spawn()
+            .with_context(|| self.binary.display().to_string())?;
+        let (code, cpu) = wait(&mut child, cpu_max)?;
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        Ok(Ran { code, cpu, text })
+    }
 }
 
-/// The first property that the hunt says is broken.
-fn property(text: &str) -> Option<String> {
-    let (_, rest) = text.split_once("property \"")?;
-    Some(rest.split_once('"')?.0.to_owned())
+/// What came of a process: no exit code when it had to be ended.
+struct Ran {
+    code: Option<i32>,
+    cpu: Duration,
+    text: String,
+}
+
+/// The last line that is JSON.
+fn summary(text: &str) -> Option<Value> {
+    text.lines().rev().find_map(|line| serde_json::from_str(line).ok())
+}
+
+/// The property that the hunt says is broken.
+fn property(summary: &Value) -> Option<String> {
+    Some(summary["findings"][0]["smallest"]["property"].as_str()?.to_owned())
 }
 
 /// Waits for a child to end: its exit code and processor time; no code when it had to be ended.
@@ -163,9 +219,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_property_is_taken_from_what_the_hunt_says() {
-        let text = "seed 7: property \"agreement\" is broken after 1 ms\n  property: all\n{\"schedules\":8}";
-        assert_eq!(property(text).as_deref(), Some("agreement"));
-        assert_eq!(property("8 schedules, 0 failures"), None);
+    fn the_property_is_taken_from_the_hunts_summary() {
+        let summary =
+            serde_json::json!({"schedules": 8, "findings": [{"smallest": {"property": "agreement"}}]});
+        assert_eq!(property(&summary).as_deref(), Some("agreement"));
+        assert_eq!(property(&serde_json::json!({"findings": []})), None);
     }
 }

@@ -40,6 +40,9 @@ pub struct Args {
     /// Processor time for each bug, in seconds.
     #[arg(long, value_name = "CPU-SECONDS", default_value_t = 60)]
     budget: u64,
+    /// How long to make the schedule that found a bug smaller, in seconds; 0 for not at all.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    shrink: u64,
     /// Only the rules marked as canaries, which the gate runs.
     #[arg(long)]
     canaries: bool,
@@ -83,7 +86,7 @@ pub fn run(args: &Args) -> Result<End> {
     eprintln!("building a copy of the sources with {} bugs planted, in {}", rules.len(), folder.display());
     let bench = Bench::build(&folder, &target.join("build"))?;
     let budget = Duration::from_secs(args.budget.max(1));
-    let rows = hunt_all(&bench, &chosen, budget, args.jobs)?;
+    let rows = hunt_all(&bench, &chosen, budget, args)?;
     report::print(&rows, budget, args.json)?;
     Ok(if rows.iter().all(|row| row.hunted.seed.is_some()) { End::Clean } else { End::Broken })
 }
@@ -100,9 +103,10 @@ fn hunt_all<'a>(
     bench: &Bench,
     chosen: &[(u32, &'a Rule)],
     budget: Duration,
-    jobs: usize,
+    args: &Args,
 ) -> Result<Vec<Row<'a>>> {
-    let jobs = match jobs {
+    let shrink = Duration::from_secs(args.shrink);
+    let jobs = match args.jobs {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         jobs => jobs,
     };
@@ -119,9 +123,7 @@ fn hunt_all<'a>(
                 {
                     let result = match task {
                         None => control(bench, budget),
-                        Some((number, rule)) => bench.hunt(number, &rule.name, budget).inspect(|hunted| {
-                            eprintln!("{}", report::progress(rule, hunted));
-                        }),
+                        Some((number, rule)) => planted(bench, number, rule, budget, shrink),
                     };
                     let failed = result.is_err();
                     done.lock().expect("no thread panics while it holds this").push((index, result));
@@ -142,6 +144,15 @@ fn hunt_all<'a>(
         }
     }
     Ok(rows)
+}
+
+fn planted(bench: &Bench, number: u32, rule: &Rule, budget: Duration, shrink: Duration) -> Result<Hunted> {
+    let mut hunted = bench.hunt(number, &rule.name, budget)?;
+    if shrink > Duration::ZERO {
+        bench.shrink(number, &rule.name, shrink, &mut hunted)?;
+    }
+    eprintln!("{}", report::progress(rule, &hunted));
+    Ok(hunted)
 }
 
 fn control(bench: &Bench, budget: Duration) -> Result<Hunted> {

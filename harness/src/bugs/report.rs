@@ -25,6 +25,10 @@ struct Summary<'a> {
     budget_cpu_seconds: f64,
     median_cpu_seconds: f64,
     percentile_95_cpu_seconds: f64,
+    /// Of the schedules that could be made smaller.
+    median_decisions: Option<u64>,
+    percentile_95_decisions: Option<u64>,
+    median_shrinking_cpu_seconds: Option<f64>,
     bugs: Vec<Bug<'a>>,
 }
 
@@ -43,6 +47,7 @@ struct Bug<'a> {
     /// Whether the rule names that property.
     expected: bool,
     decisions: Option<u64>,
+    shrinking_cpu_seconds: f64,
 }
 
 impl Row<'_> {
@@ -79,13 +84,12 @@ pub fn progress(rule: &Rule, hunted: &Hunted) -> String {
 /// # Errors
 /// Only when the JSON cannot be made.
 pub fn print(rows: &[Row<'_>], budget: Duration, json: bool) -> Result<()> {
-    let header = ["entry", "name", "found", "seeds", "CPU s", "property", "size", "what is planted"];
     println!(
-        "{:<14} {:<24} {:<5} {:>8} {:>8}  {:<22} {:>4}  {}",
-        header[0], header[1], header[2], header[3], header[4], header[5], header[6], header[7]
+        "{:<14} {:<24} {:<5} {:>8} {:>8}  {:<23} {:>4} {:>8}  what is planted",
+        "entry", "name", "found", "seeds", "CPU s", "property", "size", "shrink s"
     );
     for row in rows {
-        let Hunted { seed, property, schedules, cpu, decisions, stuck } = &row.hunted;
+        let Hunted { seed, property, schedules, cpu, decisions, shrinking, stuck } = &row.hunted;
         let found = match (seed, stuck) {
             (Some(_), _) => "yes",
             (None, true) => "stuck",
@@ -95,17 +99,19 @@ pub fn print(rows: &[Row<'_>], budget: Duration, json: bool) -> Result<()> {
         let property = format!("{}{flag}", property.as_deref().unwrap_or("-"));
         let size = decisions.map_or("-".to_owned(), |decisions| decisions.to_string());
         println!(
-            "{:<14} {:<24} {found:<5} {schedules:>8} {:>8.2}  {property:<22} {size:>4}  {}",
+            "{:<14} {:<24} {found:<5} {schedules:>8} {:>8.2}  {property:<23} {size:>4} {:>8.2}  {}",
             row.rule.entry,
             row.rule.name,
             cpu.as_secs_f64(),
+            shrinking.as_secs_f64(),
             row.rule.title
         );
     }
     let found = rows.iter().filter(|row| row.hunted.seed.is_some()).count();
     let mut costs: Vec<Duration> = rows.iter().map(|row| row.cost(budget)).collect();
     costs.sort_unstable();
-    let (median, high) = (percentile(&costs, 50).as_secs_f64(), percentile(&costs, 95).as_secs_f64());
+    let seconds = |percent| percentile(&costs, percent).unwrap_or_default().as_secs_f64();
+    let (median, high) = (seconds(50), seconds(95));
     if rows.iter().any(|row| row.hunted.property.is_some() && !row.expected()) {
         println!("(!) another property than those that the rule names");
     }
@@ -115,6 +121,21 @@ pub fn print(rows: &[Row<'_>], budget: Duration, json: bool) -> Result<()> {
         rows.len(),
         budget.as_secs()
     );
+    let mut sizes: Vec<u64> = rows.iter().filter_map(|row| row.hunted.decisions).collect();
+    sizes.sort_unstable();
+    let shrunk = rows.iter().filter(|row| row.hunted.decisions.is_some());
+    let mut times: Vec<Duration> = shrunk.map(|row| row.hunted.shrinking).collect();
+    times.sort_unstable();
+    if let (Some(size), Some(large), Some(time)) =
+        (percentile(&sizes, 50), percentile(&sizes, 95), percentile(&times, 50))
+    {
+        println!(
+            "smallest schedules of {}: median {size} decisions, 95th percentile {large}; median {:.2} CPU seconds to \
+             get there",
+            sizes.len(),
+            time.as_secs_f64()
+        );
+    }
     if json {
         let summary = Summary {
             rules: rows.len(),
@@ -122,6 +143,9 @@ pub fn print(rows: &[Row<'_>], budget: Duration, json: bool) -> Result<()> {
             budget_cpu_seconds: budget.as_secs_f64(),
             median_cpu_seconds: median,
             percentile_95_cpu_seconds: high,
+            median_decisions: percentile(&sizes, 50),
+            percentile_95_decisions: percentile(&sizes, 95),
+            median_shrinking_cpu_seconds: percentile(&times, 50).map(|time| time.as_secs_f64()),
             bugs: rows.iter().map(bug).collect(),
         };
         println!("{}", serde_json::to_string(&summary)?);
@@ -130,7 +154,7 @@ pub fn print(rows: &[Row<'_>], budget: Duration, json: bool) -> Result<()> {
 }
 
 fn bug<'a>(row: &'a Row<'_>) -> Bug<'a> {
-    let Hunted { seed, property, schedules, cpu, decisions, stuck } = &row.hunted;
+    let Hunted { seed, property, schedules, cpu, decisions, shrinking, stuck } = &row.hunted;
     Bug {
         entry: &row.rule.entry,
         name: &row.rule.name,
@@ -144,13 +168,14 @@ fn bug<'a>(row: &'a Row<'_>) -> Bug<'a> {
         property: property.as_deref(),
         expected: row.expected(),
         decisions: *decisions,
+        shrinking_cpu_seconds: shrinking.as_secs_f64(),
     }
 }
 
-/// The value that so many of a hundred do not exceed (nearest rank); nothing of nothing is zero.
-fn percentile(ascending: &[Duration], percent: usize) -> Duration {
+/// The value that so many of a hundred do not exceed (nearest rank).
+fn percentile<T: Copy>(ascending: &[T], percent: usize) -> Option<T> {
     let rank = (ascending.len() * percent).div_ceil(100).max(1);
-    ascending.get(rank - 1).copied().unwrap_or_default()
+    ascending.get(rank - 1).copied()
 }
 
 #[cfg(test)]
@@ -159,10 +184,10 @@ mod tests {
 
     #[test]
     fn percentiles_are_values_that_occur() {
-        let seconds = |n: u64| (1..=n).map(Duration::from_secs).collect::<Vec<_>>();
-        assert_eq!(percentile(&seconds(3), 50), Duration::from_secs(2));
-        assert_eq!(percentile(&seconds(60), 95), Duration::from_secs(57));
-        assert_eq!(percentile(&seconds(1), 95), Duration::from_secs(1));
-        assert_eq!(percentile(&[], 95), Duration::ZERO);
+        let numbers = |n: u64| (1..=n).collect::<Vec<_>>();
+        assert_eq!(percentile(&numbers(3), 50), Some(2));
+        assert_eq!(percentile(&numbers(60), 95), Some(57));
+        assert_eq!(percentile(&numbers(1), 95), Some(1));
+        assert_eq!(percentile(&numbers(0), 95), None);
     }
 }
