@@ -71,8 +71,8 @@ pub fn list<'a>(rules: impl Iterator<Item = &'a Rule>) {
 
 /// A line for one bug as soon as its hunt is over.
 pub fn progress(rule: &Rule, hunted: &Hunted) -> String {
-    let end = match (&hunted.property, hunted.stuck) {
-        (Some(property), _) => format!("found: {property}"),
+    let end = match (hunted.seed, hunted.stuck) {
+        (Some(_), _) => format!("found: {}", hunted.property.as_deref().unwrap_or("?")),
         (None, true) => "a schedule does not end".to_owned(),
         (None, false) => "NOT FOUND".to_owned(),
     };
