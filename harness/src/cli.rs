@@ -6,7 +6,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::end::{End, INTERNAL, USAGE, code_of};
 use crate::recording::command as recording;
-use crate::{bugs, cover, hunt, replay, shrink, speed};
+use crate::{bugs, cover, hunt, replay, shrink, speed, view};
 
 /// Put the coordination service through disasters, each a function of its seed.
 #[derive(Parser, Debug)]
@@ -30,6 +30,7 @@ enum Command {
     Record(recording::RecordArgs),
     Show(recording::ShowArgs),
     Cover(cover::Args),
+    View(view::Args),
 }
 
 /// The verbs by what they are for. One that stands nowhere here is told last, under "More".
@@ -54,6 +55,7 @@ fn dispatch(command: Command) -> Result<End> {
         Command::Record(args) => recording::record(&args),
         Command::Show(args) => recording::show(&args),
         Command::Cover(args) => cover::run(&args),
+        Command::View(args) => view::run(&args),
     }
 }
 

@@ -15,6 +15,7 @@
 //!   cover    runs schedules and counts marks
 //!   tell     a readable line for each event
 //!   bugs/    known bugs planted one at a time, and how long the hunt takes to find each
+//!   view/    a recording as a page: the space-time diagram
 //!   cli      the verbs of the command line; what a verb takes stands beside what it does
 //!   end      how a command ends: the exit codes
 //! ```
@@ -37,3 +38,4 @@ pub mod speed;
 pub mod subject;
 pub mod tell;
 pub mod trace;
+pub mod view;

@@ -21,6 +21,8 @@ pub(super) struct Causes {
     /// Messages by sender, receiver and content.
     messages: HashMap<(NodeIndex, NodeIndex, Vec<u8>), Sent>,
     conns: HashMap<ConnId, Conn>,
+    /// The paths that an entry touches, parents included.
+    entries: HashMap<Zxid, Vec<String>>,
     nodes: BTreeMap<NodeIndex, Process>,
 }
 
@@ -68,6 +70,9 @@ struct Process {
     durable: BTreeMap<(DiskLane, WriteSeq), EventId>,
     written: BTreeMap<(DiskLane, WriteSeq), EventId>,
     appended: BTreeMap<Zxid, EventId>,
+    /// Where it executed an entry, and where it last executed one that touched a path.
+    executed: HashMap<Zxid, EventId>,
+    touched: HashMap<String, EventId>,
     /// What will end the process, or has broken its transport.
     ending: Option<EventId>,
     ended: Option<EventId>,
@@ -183,6 +188,31 @@ impl Causes {
         }
     }
 
+    /// An entry exists, and is about these paths. Their parents' lists of children may change with them.
+    pub fn entry(&mut self, zxid: Zxid, paths: &[String]) {
+        self.entries.entry(zxid).or_insert_with(|| {
+            let parents = paths.iter().filter_map(|path| path.rsplit_once('/'));
+            let parents = parents.map(|(parent, _)| if parent.is_empty() { "/" } else { parent }.to_owned());
+            paths.iter().cloned().chain(parents).collect()
+        });
+    }
+
+    /// A node executes an entry.
+    pub fn execute(&mut self, node: NodeIndex, zxid: Zxid, event: EventId) {
+        let process = self.nodes.entry(node).or_default();
+        process.executed.insert(zxid, event);
+        for path in self.entries.get(&zxid).into_iter().flatten() {
+            process.touched.insert(path.clone(), event);
+        }
+    }
+
+    /// What a node's answer at a zxid rests on: the last entries executed there that touched these paths, and that zxid.
+    pub fn rests_on(&self, node: NodeIndex, zxid: i64, paths: &[String]) -> Vec<EventId> {
+        let Some(process) = self.nodes.get(&node) else { return Vec::new() };
+        let touched = paths.iter().filter_map(|path| process.touched.get(path));
+        touched.chain(process.executed.get(&Zxid(zxid as u64))).copied().collect()
+    }
+
     /// A write is durable. Gives the event of writing it.
     pub fn durable(&mut self, node: NodeIndex, write: &Write, event: EventId) -> Option<EventId> {
         let process = self.nodes.entry(node).or_default();
@@ -218,10 +248,10 @@ impl Causes {
     pub fn end(&mut self, node: NodeIndex, event: EventId) -> Option<EventId> {
         let process = self.nodes.entry(node).or_default();
         let why = process.ending.take();
+        // What was executed is gone with the memory; what was durable is there after the restart.
         *process = Process {
             ended: Some(event),
             disconnected: process.disconnected,
-            // Entries that were durable are there after the restart.
             appended: std::mem::take(&mut process.appended),
             ..Process::default()
         };
@@ -288,6 +318,23 @@ mod tests {
         causes.say(conn, Down::Close, 5);
         assert_eq!(causes.lost(conn, 6), Some(5));
         assert_eq!(causes.gone(conn), Some(6));
+    }
+
+    #[test]
+    fn an_answer_rests_on_the_last_entry_that_touched_what_it_shows() {
+        let mut causes = Causes::default();
+        for (zxid, path) in [(1, "/a"), (2, "/a/b"), (3, "/c")] {
+            causes.entry(Zxid(zxid), &[path.to_owned()]);
+            causes.execute(0, Zxid(zxid), zxid * 10);
+        }
+        let rests_on = |causes: &Causes, node, path: &str| causes.rests_on(node, 3, &[path.to_owned()]);
+        assert_eq!(rests_on(&causes, 0, "/a/b"), [20, 30]);
+        assert_eq!(rests_on(&causes, 0, "/a"), [20, 30], "its list of children");
+        assert_eq!(rests_on(&causes, 0, "/"), [30, 30]);
+        assert_eq!(rests_on(&causes, 0, "/d"), [30]);
+        assert!(rests_on(&causes, 1, "/a").is_empty());
+        causes.end(0, 40);
+        assert!(rests_on(&causes, 0, "/a").is_empty());
     }
 
     #[test]

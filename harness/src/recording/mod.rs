@@ -6,6 +6,7 @@
 //!   causes     which event follows from which
 //!   words      a line of words for everything, and what it is about
 //!   spans      what lasts: processes that are down, links that are cut
+//!   align      two recordings side by side, and where they part
 //!   file       the format of `*.trace` files: checked frames, and an index to seek by
 //!   source     a recording of whatever the user names: a schedule's file, a trace file, a seed
 //!   command    `harness record` and `harness show`
@@ -14,6 +15,7 @@
 //! A recording is derived from a schedule and can be made again at any time, so it is not kept in the repository, and its
 //! format may change with any release; what lasts is the schedule.
 
+pub mod align;
 mod causes;
 pub mod command;
 pub mod file;

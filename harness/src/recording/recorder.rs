@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use vivarium_core::Node;
 use vivarium_core::ids::ConnId;
-use vivarium_core::io::{Input, Note, Output};
+use vivarium_core::io::{Input, Note, Output, Write};
 use vivarium_core::node::Role as NodeRole;
 use vivarium_core::replica::PeerMessage;
 use vivarium_sim::queue::Event as Planned;
@@ -68,11 +68,11 @@ struct Draft {
     kind: Kind,
     told: Told,
     other: Option<Lane>,
-    causes: [Option<EventId>; 2],
+    causes: Vec<EventId>,
 }
 
 fn draft(lane: Lane, kind: Kind, told: Told) -> Draft {
-    Draft { lane, kind, told, other: None, causes: [None; 2] }
+    Draft { lane, kind, told, other: None, causes: Vec::new() }
 }
 
 impl Draft {
@@ -80,12 +80,14 @@ impl Draft {
         self.other = Some(other);
         self
     }
+    /// What it follows from most directly.
     fn after(mut self, cause: Option<EventId>) -> Draft {
-        self.causes[0] = cause;
+        self.causes.splice(0..0, cause);
         self
     }
-    fn and_after(mut self, cause: Option<EventId>) -> Draft {
-        self.causes[1] = cause;
+    /// What else it follows from.
+    fn and_after(mut self, causes: impl IntoIterator<Item = EventId>) -> Draft {
+        self.causes.extend(causes);
         self
     }
 }
@@ -145,8 +147,12 @@ impl Recorder {
 
     fn add(&mut self, at: Time, draft: Draft) -> EventId {
         let id = self.next();
-        let mut causes: Vec<EventId> = draft.causes.into_iter().flatten().collect();
-        causes.dedup();
+        let mut causes: Vec<EventId> = Vec::with_capacity(draft.causes.len());
+        for cause in draft.causes {
+            if !causes.contains(&cause) {
+                causes.push(cause);
+            }
+        }
         assert!(causes.iter().all(|cause| *cause < id), "what an event follows from came before it");
         if let Lane::Client(client) = draft.lane {
             self.clients = self.clients.max(client + 1);
@@ -352,7 +358,11 @@ impl Recorder {
             }
             Output::Write { lane: disk, seq, write } => {
                 self.causes.write(node, *disk, *seq, write, id);
-                draft(lane, Kind::Write, words::write(write)).with(disk_lane(node))
+                let told = words::write(write);
+                if let Write::Append(entry) = write {
+                    self.causes.entry(entry.zxid, &told.paths);
+                }
+                draft(lane, Kind::Write, told).with(disk_lane(node))
             }
             Output::Connected { conn, response } => {
                 if response.session.0 != 0 {
@@ -365,13 +375,19 @@ impl Recorder {
             Output::Reply { conn, reply } => {
                 let request = self.causes.say(*conn, Down::Reply(reply.xid), id);
                 let told = self.told_on(*conn, words::reply(reply));
-                let reply = draft(lane, Kind::Reply, told).and_after(request);
+                let asked = request.and_then(|id| self.events.get(id as usize - 1));
+                let rests_on = asked.map(|asked| self.causes.rests_on(node, reply.zxid, &asked.paths));
+                let reply = draft(lane, Kind::Reply, told)
+                    .and_after(request)
+                    .and_after(rests_on.into_iter().flatten());
                 Draft { other: client(self, conn), ..reply }
             }
             Output::Event { conn, event } => {
                 self.causes.say(*conn, Down::Notification, id);
                 let told = self.told_on(*conn, words::event(event));
-                Draft { other: client(self, conn), ..draft(lane, Kind::Notify, told) }
+                let rests_on = self.causes.rests_on(node, event.zxid, &[]);
+                let notify = draft(lane, Kind::Notify, told).and_after(rests_on);
+                Draft { other: client(self, conn), ..notify }
             }
             Output::Close { conn, why } => {
                 self.causes.say(*conn, Down::Close, id);
@@ -381,7 +397,10 @@ impl Recorder {
             }
             Output::Note(note) => {
                 let wrote = match note {
-                    Note::Applied { zxid, .. } => self.causes.appended(node, *zxid),
+                    Note::Applied { zxid, .. } => {
+                        self.causes.execute(node, *zxid, id);
+                        self.causes.appended(node, *zxid)
+                    }
                     _ => None,
                 };
                 draft(lane, Kind::Note, words::note(note)).and_after(wrote)
@@ -439,7 +458,7 @@ impl Recorder {
                 let Lane::Client(number) = lane else { unreachable!("a client's lane") };
                 self.clients_of.insert(*conn, number);
                 self.causes.connect(*conn, *node, id);
-                let before = self.client_last.get(&number).copied();
+                let before = self.reaction(at, number);
                 let told = words::hello(hello);
                 self.add(at, draft(lane, Kind::Connect, told).with(node_lane(*node)).after(before));
             }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use vivarium_sim::Schedule;
 
 use super::{Recording, Subject, file, record};
-use crate::trace::Trace;
+use crate::trace::{self, Trace};
 
 /// What the user named.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,7 +46,7 @@ fn seed_subject(seed: u64) -> Subject {
         name: format!("seed {seed}"),
         again: format!("cargo harness record --seed {seed} -o seed-{seed}.trace"),
         replay: format!("cargo harness replay --seed {seed} --verbose"),
-        schedule: format!("format 1\nseed {seed}\n"),
+        schedule: format!("format {}\nseed {seed}\ndrawn\n", trace::FORMAT),
     }
 }
 
