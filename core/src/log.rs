@@ -4,6 +4,7 @@
 //! only one leader ever gives out a zxid and it proposes in order; so comparing logs is comparing zxids.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::entry::SharedEntry;
 use crate::ids::Zxid;
@@ -12,7 +13,8 @@ use crate::ids::Zxid;
 #[derive(Clone, Debug)]
 pub struct Log {
     base: Zxid,
-    entries: VecDeque<SharedEntry>,
+    /// Shared with clones until one side changes.
+    entries: Arc<VecDeque<SharedEntry>>,
     /// Weight of all entries.
     bytes: usize,
     /// How many of `entries` have been handed out for execution.
@@ -25,7 +27,7 @@ impl Log {
     /// # Panics
     /// When the entries are not in order.
     pub fn new(base: Zxid, entries: Vec<SharedEntry>) -> Log {
-        let mut log = Log { base, entries: VecDeque::new(), bytes: 0, delivered: 0 };
+        let mut log = Log { base, entries: Arc::default(), bytes: 0, delivered: 0 };
         for entry in entries {
             log.append(entry);
         }
@@ -88,7 +90,7 @@ impl Log {
     pub fn append(&mut self, entry: SharedEntry) {
         assert!(entry.zxid > self.last(), "entry {:?} does not follow {:?}", entry.zxid, self.last());
         self.bytes += entry.weight();
-        self.entries.push_back(entry);
+        Arc::make_mut(&mut self.entries).push_back(entry);
     }
 
     /// The next entry to execute, if it is committed.
@@ -112,14 +114,14 @@ impl Log {
             self.delivered()
         );
         while self.entries.back().is_some_and(|entry| entry.zxid > to) {
-            let entry = self.entries.pop_back().expect("just seen");
+            let entry = Arc::make_mut(&mut self.entries).pop_back().expect("just seen");
             self.bytes -= entry.weight();
         }
     }
 
     /// Starts anew after a snapshot at `base`.
     pub fn reset(&mut self, base: Zxid) {
-        *self = Log { base, entries: VecDeque::new(), bytes: 0, delivered: 0 };
+        *self = Log { base, entries: Arc::default(), bytes: 0, delivered: 0 };
     }
 
     /// Forgets the oldest executed entries until the log is within both bounds, but none after `keep`.
@@ -132,7 +134,7 @@ impl Log {
             self.base = first.zxid;
             self.bytes -= first.weight();
             self.delivered -= 1;
-            self.entries.pop_front();
+            Arc::make_mut(&mut self.entries).pop_front();
         }
     }
 

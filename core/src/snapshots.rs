@@ -112,7 +112,11 @@ impl Snapshots {
     }
 
     fn advance_exports(&mut self, replica: &mut Replica, state: &mut State, out: &mut Outputs) {
-        if !self.exports.is_empty() {
+        if self.exports.is_empty() {
+            if !replica.leads() {
+                return;
+            }
+        } else {
             self.exports.retain(|peer, (freeze, zxid)| {
                 let wanted = replica.snapshot_to(*peer) == Some(*zxid);
                 if !wanted {

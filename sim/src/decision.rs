@@ -43,6 +43,7 @@ const MESSAGE_SUBJECTS: usize = 2048;
 const BUCKET: Time = 8 * crate::MS;
 
 /// The time bucket that a moment falls into.
+#[inline]
 pub fn bucket(at: Time) -> u32 {
     u32::try_from(at / BUCKET).expect("a run lasts less than a year") + 1
 }

@@ -54,7 +54,8 @@ enum Content {
     /// Bytes, as a crash left them.
     Bytes(Vec<u8>),
     /// This run's: where the log stood, then what was synced together.
-    Batches { resume: Resume, batches: Vec<Vec<Write>> },
+    /// Shared with clones of the disk until one side writes.
+    Batches { resume: Resume, batches: Arc<Vec<Arc<[Write]>>>, writes: usize },
 }
 
 #[derive(Clone, Debug)]
@@ -114,7 +115,7 @@ impl Disk {
         self.resume = recovery.resume;
         self.begin_segment(recovery.next_segment);
         if !recovery.prelude.is_empty() {
-            self.append_batch(recovery.prelude.clone());
+            self.append_batch(recovery.prelude.as_slice().into());
         }
         Ok(recovery)
     }
@@ -144,10 +145,10 @@ impl Disk {
     }
 
     /// A sync has ended: gives what is durable by it.
-    pub fn end_sync(&mut self, lane: Lane) -> Vec<Write> {
+    pub fn end_sync(&mut self, lane: Lane) -> Arc<[Write]> {
         let pending = self.pending(lane);
         let count = std::mem::take(&mut pending.syncing);
-        let writes: Vec<Write> = pending.writes.drain(..count).map(|(_, write)| write).collect();
+        let writes: Arc<[Write]> = pending.writes.drain(..count).map(|(_, write)| write).collect();
         match lane {
             Lane::Log => self.append_batch(writes.clone()),
             Lane::Snapshot => {
@@ -171,9 +172,9 @@ impl Disk {
         let mut durable = Vec::new();
         for lane in [Lane::Log, Lane::Snapshot] {
             // What a sync is under way for, and then the rest.
-            durable.append(&mut self.end_sync(lane));
+            durable.extend_from_slice(&self.end_sync(lane));
             self.begin_sync(lane);
-            durable.append(&mut self.end_sync(lane));
+            durable.extend_from_slice(&self.end_sync(lane));
         }
         self.become_bytes();
         durable
@@ -210,7 +211,7 @@ impl Disk {
         let survivors: Vec<Write> = log.writes.iter().take(kept).map(|(_, write)| write.clone()).collect();
         let rest: Vec<&Write> = log.writes.iter().skip(kept).map(|(_, write)| write).collect();
         let Some((&number, segment)) = self.segments.iter_mut().next_back() else { return survivors };
-        let Content::Batches { resume, batches } = &segment.content else { return survivors };
+        let Content::Batches { resume, batches, .. } = &segment.content else { return survivors };
         let (mut bytes, mut encoder) = encode(self.identity, *resume, number, batches);
         for write in &survivors {
             encoder.encode(write, &mut bytes);
@@ -232,7 +233,7 @@ impl Disk {
     /// Everything that this run wrote, as bytes.
     fn become_bytes(&mut self) {
         for (number, segment) in &mut self.segments {
-            if let Content::Batches { resume, batches } = &segment.content {
+            if let Content::Batches { resume, batches, .. } = &segment.content {
                 let (bytes, _) = encode(self.identity, *resume, *number, batches);
                 segment.content = Content::Bytes(bytes);
             }
@@ -259,23 +260,21 @@ impl Disk {
 
     fn segment_is_full(&self) -> bool {
         self.segments.values().next_back().is_some_and(|segment| match &segment.content {
-            Content::Batches { batches, .. } => {
-                batches.iter().map(Vec::len).sum::<usize>() >= self.segment_writes
-            }
+            Content::Batches { writes, .. } => *writes >= self.segment_writes,
             Content::Bytes(_) => true,
         })
     }
 
     fn begin_segment(&mut self, number: u64) {
-        let content = Content::Batches { resume: self.resume, batches: Vec::new() };
+        let content = Content::Batches { resume: self.resume, batches: Arc::default(), writes: 0 };
         self.segments.insert(number, Segment { last: self.resume.last, content });
     }
 
-    fn append_batch(&mut self, writes: Vec<Write>) {
+    fn append_batch(&mut self, writes: Arc<[Write]>) {
         if writes.is_empty() {
             return;
         }
-        for write in &writes {
+        for write in &*writes {
             let resume = &mut self.resume;
             resume.previous = resume.next;
             resume.next += 1;
@@ -291,7 +290,10 @@ impl Disk {
             }
         }
         match self.segments.values_mut().next_back().map(|segment| &mut segment.content) {
-            Some(Content::Batches { batches, .. }) => batches.push(writes),
+            Some(Content::Batches { batches, writes: count, .. }) => {
+                *count += writes.len();
+                Arc::make_mut(batches).push(writes);
+            }
             other => panic!("a process writes to the segment it began, not to {other:?}"),
         }
     }
@@ -339,12 +341,17 @@ impl Disk {
     }
 }
 
-fn encode(identity: Identity, resume: Resume, number: u64, batches: &[Vec<Write>]) -> (Vec<u8>, LogEncoder) {
+fn encode(
+    identity: Identity,
+    resume: Resume,
+    number: u64,
+    batches: &[Arc<[Write]>],
+) -> (Vec<u8>, LogEncoder) {
     let mut bytes = Vec::new();
     let mut encoder = LogEncoder::new(identity, resume);
     encoder.begin_segment(number, &mut bytes);
     for batch in batches {
-        for write in batch {
+        for write in batch.iter() {
             encoder.encode(write, &mut bytes);
         }
         encoder.synced(encoder.last_number());

@@ -208,7 +208,7 @@ impl Freeze {
                 };
                 self.nodes += 1;
                 let acl = self.number_of(&node.acl, bytes);
-                append(bytes, &Record::Node(NodeRecord::of(slot, &node, acl)))
+                append_node(bytes, slot, &node, acl);
             }
             Part::Sessions => match sessions.next_frozen(id) {
                 Some((id, Session { password, timeout_ms, owner })) => {
@@ -247,6 +247,73 @@ impl Freeze {
 
 fn append(bytes: &mut Vec<u8>, record: &Record<'_>) {
     postcard::serialize_with_flavor(record, Appended(bytes)).expect("a vector takes any record");
+}
+
+/// What [`append`] would make of a [`Record::Node`], in a third of the time: nearly all records are nodes, and nearly all
+/// their bytes numbers.
+fn append_node(bytes: &mut Vec<u8>, slot: Slot, node: &FrozenNode, acl: u32) {
+    let FrozenNode { parent, name, data, acl: _, meta } = node;
+    let Meta { czxid, mzxid, pzxid, ctime, mtime, created, owner, version, aversion } = *meta;
+    let mut numbers = Numbers::default();
+    numbers.put(NODE);
+    numbers.put(slot.into());
+    numbers.put((*parent).into());
+    numbers.put(name.len() as u64);
+    bytes.extend_from_slice(numbers.taken());
+    bytes.extend_from_slice(name.as_bytes());
+    let mut numbers = Numbers::default();
+    match data {
+        None => numbers.put(0),
+        Some(data) => {
+            numbers.put(1);
+            numbers.put(data.len() as u64);
+            bytes.extend_from_slice(numbers.taken());
+            bytes.extend_from_slice(data);
+            numbers = Numbers::default();
+        }
+    }
+    numbers.put(acl.into());
+    for zxid in [czxid, mzxid, pzxid] {
+        numbers.put(zxid.0);
+    }
+    for signed in [ctime, mtime, created, owner, version.into(), aversion.into()] {
+        numbers.put(((signed << 1) ^ (signed >> 63)) as u64);
+    }
+    bytes.extend_from_slice(numbers.taken());
+}
+
+/// The number of the variant [`Record::Node`].
+const NODE: u64 = 2;
+
+/// Varints in a row.
+struct Numbers {
+    bytes: [u8; Numbers::MAX],
+    length: usize,
+}
+
+impl Default for Numbers {
+    fn default() -> Numbers {
+        Numbers { bytes: [0; Numbers::MAX], length: 0 }
+    }
+}
+
+impl Numbers {
+    /// Room for the eleven numbers of a node that come in a row, ten bytes each at most.
+    const MAX: usize = 112;
+
+    fn put(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.bytes[self.length] = number as u8 | 0x80;
+            self.length += 1;
+            number >>= 7;
+        }
+        self.bytes[self.length] = number as u8;
+        self.length += 1;
+    }
+
+    fn taken(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
 }
 
 /// Writes at the end of a vector. postcard's own way there goes through an iterator for each number, which takes several
@@ -361,6 +428,7 @@ impl<'a> Entry<'a> {
 }
 
 impl<'a> NodeRecord<'a> {
+    #[cfg(test)]
     fn of(slot: Slot, node: &'a FrozenNode, acl: u32) -> NodeRecord<'a> {
         let FrozenNode { parent, name, data, acl: _, meta } = node;
         let Meta { czxid, mzxid, pzxid, ctime, mtime, created, owner, version, aversion } = *meta;
@@ -404,5 +472,45 @@ impl Serialize for Bytes<'_> {
 impl<'de: 'a, 'a> Deserialize<'de> for Bytes<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bytes<'a>, D::Error> {
         <&'a [u8]>::deserialize(deserializer).map(Bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_written_by_hand_is_what_the_format_says() {
+        let acl: Arc<[Acl]> = Acl::open().into();
+        let numbers = [0, 1, 63, 64, 127, 128, 16_383, 16_384, i64::from(i32::MAX), i64::MAX];
+        let mut written = Vec::new();
+        for (index, &number) in numbers.iter().enumerate() {
+            let meta = Meta {
+                czxid: Zxid(number as u64),
+                mzxid: Zxid(u64::MAX - number as u64),
+                pzxid: Zxid(1 << index),
+                ctime: number,
+                mtime: -number,
+                created: number >> index,
+                owner: i64::MIN + number,
+                version: number as i32,
+                aversion: -1 - number as i32,
+            };
+            let data = [None, Some(Blob::new(&[])), Some(Blob::new(&[7; 200]))][index % 3].clone();
+            let node = FrozenNode {
+                parent: number as u32,
+                name: "é".repeat(index * 20).into(),
+                data,
+                acl: acl.clone(),
+                meta,
+            };
+            let slot = u32::MAX - number as u32;
+            let mut wanted = written.clone();
+            append(&mut wanted, &Record::Node(NodeRecord::of(slot, &node, number as u32)));
+            append_node(&mut written, slot, &node, number as u32);
+            assert_eq!(written, wanted);
+            let usual = postcard::to_stdvec(&Record::Node(NodeRecord::of(slot, &node, number as u32)));
+            assert!(written.ends_with(&usual.expect("a vector takes any record")));
+        }
     }
 }

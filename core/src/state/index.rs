@@ -5,13 +5,16 @@
 //! has to walk, so clients who choose names whose hashes collide gain nothing but that walk. What it does return may be
 //! a node with another path, and has to be compared.
 
+use std::sync::Arc;
+
 use crate::state::tree::Slot;
 
 /// Nearly all nodes, as long as nobody chooses their names to collide.
 #[derive(Clone, Debug)]
 pub(super) struct PathIndex {
-    /// Their number is a power of two. An entry is 32 bits of the hash above 32 bits of slot; 0 is none.
-    buckets: Vec<[u64; 4]>,
+    /// Their number is a power of two. An entry is 32 bits of the hash above 32 bits of slot; 0 is none. Shared with
+    /// clones until one side changes.
+    buckets: Arc<Vec<[u64; 4]>>,
     used: usize,
 }
 
@@ -19,7 +22,7 @@ const NONE: u64 = 0;
 
 impl PathIndex {
     pub(super) fn new() -> PathIndex {
-        PathIndex { buckets: vec![[NONE; 4]; 4], used: 0 }
+        PathIndex { buckets: Arc::new(vec![[NONE; 4]; 4]), used: 0 }
     }
 
     /// The nodes whose path may have this hash.
@@ -42,15 +45,15 @@ impl PathIndex {
     pub(super) fn remove(&mut self, hash: u64, slot: Slot) {
         let gone = entry(hash, slot);
         let place = self.place(gone);
-        if let Some(entry) = self.buckets[place].iter_mut().find(|entry| **entry == gone) {
-            *entry = NONE;
+        if let Some(at) = self.buckets[place].iter().position(|entry| *entry == gone) {
+            Arc::make_mut(&mut self.buckets)[place][at] = NONE;
             self.used -= 1;
         }
     }
 
     fn put(&mut self, new: u64) {
         let place = self.place(new);
-        let bucket = &mut self.buckets[place];
+        let bucket = &mut Arc::make_mut(&mut self.buckets)[place];
         match bucket.iter_mut().find(|entry| **entry == NONE) {
             Some(entry) => {
                 *entry = new;
@@ -62,11 +65,11 @@ impl PathIndex {
 
     /// The hashes are in the entries, so no node is visited.
     fn grow(&mut self) {
-        let doubled = vec![[NONE; 4]; self.buckets.len() * 2];
+        let doubled = Arc::new(vec![[NONE; 4]; self.buckets.len() * 2]);
         let old = std::mem::replace(&mut self.buckets, doubled);
         self.used = 0;
-        for entry in old.into_iter().flatten().filter(|&entry| entry != NONE) {
-            self.put(entry);
+        for entry in old.iter().flatten().filter(|&&entry| entry != NONE) {
+            self.put(*entry);
         }
     }
 

@@ -7,13 +7,15 @@
 //!
 //! ```text
 //!   profiles   which schedules are measured
+//!   world      what a world weighs, and what a fork of it costs
 //! ```
 
 pub mod profiles;
+pub mod world;
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use vivarium_sim::{Memory, Observation, Observer, Schedule, Time, Verdict, Violation, World};
@@ -21,6 +23,7 @@ use vivarium_sim::{Memory, Observation, Observer, Schedule, Time, Verdict, Viola
 use crate::end::{End, Usage};
 use crate::run::Runner;
 use profiles::{PROFILES, Profile};
+use world::{Weights, weigh};
 
 /// Measure how fast schedules run
 #[derive(clap::Args, Clone, Debug)]
@@ -44,9 +47,9 @@ pub struct Args {
 pub struct Figures {
     /// Nanoseconds of one turn of the calibration loop, the best of all rounds.
     pub calibration_ns: f64,
-    /// By how much the peak of the process's memory rose in its first run, KiB: a world, its schedule, all checkers and
-    /// the program's own pages that were touched for the first time.
-    pub first_run_kib: u64,
+    /// Memory and forks.
+    #[serde(flatten)]
+    pub weights: Weights,
     /// One for each profile.
     pub profiles: Vec<Measured>,
 }
@@ -92,7 +95,8 @@ pub fn run(plan: &Args) -> Result<End> {
     if chosen.is_empty() {
         return Err(Usage(format!("no profile is named so; there are {names}")).into());
     }
-    let first_run_kib = first_run(&chosen[0])?;
+    // First, while the process has no memory to spare that would not be counted.
+    let weights = weigh(&chosen[0])?;
     let mut calibration_ns = f64::MAX;
     let mut profiles = Vec::new();
     for profile in &chosen {
@@ -101,7 +105,7 @@ pub fn run(plan: &Args) -> Result<End> {
     for measured in &mut profiles {
         measured.turns_per_event = measured.ns_per_event / calibration_ns;
     }
-    let figures = Figures { calibration_ns, first_run_kib, profiles };
+    let figures = Figures { calibration_ns, weights, profiles };
     if plan.json {
         println!("{}", serde_json::to_string(&figures)?);
     } else {
@@ -214,25 +218,15 @@ fn calibrate() -> Result<f64> {
     Ok(seconds * 1e9 / TURNS as f64)
 }
 
-/// How much the first run of a fresh process needs, KiB.
-fn first_run(profile: &Profile) -> Result<u64> {
-    let schedules = profile.schedules(Some(1));
-    let before = peak_kib()?;
-    checked_round(&mut Runner::default(), &schedules)?;
-    Ok(peak_kib()?.saturating_sub(before))
-}
-
-/// The most memory this process has had, KiB, as Linux counts it.
-fn peak_kib() -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in it")?;
-    line.trim().trim_end_matches(" kB").parse().with_context(|| format!("VmHWM is {line:?}"))
-}
-
 fn print_table(figures: &Figures) {
+    let weights = &figures.weights;
     println!(
-        "calibration: {:.3} ns per turn; the first run raised the peak of memory by {} KiB",
-        figures.calibration_ns, figures.first_run_kib
+        "calibration: {:.3} ns per turn\na world: {:.0} KiB (aim: 4096); a fork of one with {} znodes: {:.1} us (aim: 5), with its checkers {:.1} us",
+        figures.calibration_ns,
+        weights.world_kib,
+        weights.fork_znodes,
+        weights.fork_us,
+        weights.fork_checked_us,
     );
     println!(
         "{:<8} {:>11} {:>8} {:>11} {:>9} {:>11} {:>9} {:>9} {:>10} {:>11}",

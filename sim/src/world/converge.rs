@@ -54,6 +54,7 @@ impl<O: Observer> World<O> {
             self.clients[client].calm(self.now + AFTERGLOW);
             self.client_wakes[client] = (self.clients[client].deadline(), self.events);
         }
+        self.no_wake_before = self.now;
         let timeout_ms = self.schedule.limits.session_timeout_max_ms;
         for node in 0..self.slots.len() {
             let client = Client::probe(self.clients.len(), node, self.slots.len(), timeout_ms, self.now);

@@ -151,7 +151,9 @@ impl<O: Observer> World<O> {
         }
         self.memory.actions = actions;
         // Never in the past: what else happens at this moment was planned before, and comes before.
-        self.client_wakes[client] = (self.clients[client].deadline().max(self.now), self.events);
+        let wake_at = self.clients[client].deadline().max(self.now);
+        self.client_wakes[client] = (wake_at, self.events);
+        self.no_wake_before = self.no_wake_before.min(wake_at);
         Ok(())
     }
 

@@ -1,14 +1,21 @@
 //! A slab in pages: growing it never moves what it holds, which in a large tree would stop the server.
+//!
+//! A clone shares the pages until one side changes something in them, so that a copy of a tree costs a pointer for each
+//! page, and each page that is changed afterwards a copy of that page.
+
+use std::sync::Arc;
 
 use crate::state::tree::{Node, Slot};
 
 /// Nodes and free places, by slot. Which places are free is the tree's business.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Slots {
-    pages: Vec<Vec<Option<Node>>>,
+    /// All of them of the same length; places after `end` hold nothing.
+    pages: Vec<Arc<[Option<Node>; PAGE]>>,
+    end: Slot,
 }
 
-const PAGE: usize = 256;
+const PAGE: usize = 32;
 
 impl Slots {
     pub(super) fn get(&self, slot: Slot) -> Option<&Node> {
@@ -16,22 +23,24 @@ impl Slots {
     }
 
     pub(super) fn get_mut(&mut self, slot: Slot) -> &mut Option<Node> {
-        &mut self.pages[slot as usize / PAGE][slot as usize % PAGE]
+        &mut Arc::make_mut(&mut self.pages[slot as usize / PAGE])[slot as usize % PAGE]
     }
 
     pub(super) fn push(&mut self, node: Option<Node>) -> Slot {
-        let slot = self.end();
+        let slot = self.end;
         assert!(slot < Slot::MAX, "memory ends before slots do");
-        match self.pages.last_mut() {
-            Some(page) if page.len() < PAGE => page.push(node),
-            _ => self.pages.push(vec![node]),
+        if slot as usize == self.pages.len() * PAGE {
+            self.pages.push(Arc::new([const { None }; PAGE]));
+        }
+        self.end += 1;
+        if node.is_some() {
+            *self.get_mut(slot) = node;
         }
         slot
     }
 
     /// The slot after the last.
     pub(super) fn end(&self) -> Slot {
-        let last = self.pages.last().map_or(PAGE, Vec::len);
-        (self.pages.len() * PAGE + last - PAGE) as Slot
+        self.end
     }
 }
