@@ -47,6 +47,8 @@ pub struct Luck {
     pub late: Time,
     /// It arrives once more, so long after the first time.
     pub again: Option<Time>,
+    /// It arrives damaged. Its checksum tells, so it counts for nothing and ends the connection.
+    pub corrupt: bool,
 }
 
 /// What a client does of its own will.
@@ -60,8 +62,12 @@ pub enum Act {
     Move,
     /// Sends nothing for so long, not even pings.
     Silence(#[serde(with = "crate::times")] Time),
+    /// Closes its connection and comes back after so long.
+    Away(#[serde(with = "crate::times")] Time),
     /// Shows a wrong password when it connects next.
     Impersonate,
+    /// Closes its connection and comes back with a session that it had before this one.
+    Haunt,
 }
 
 /// A kind of message between servers, by its place in [`MessageKind::NAMES`].

@@ -17,6 +17,8 @@ pub struct Network {
     cut_until: [Time; NODES_MAX * NODES_MAX],
     /// When the last message of an ordered link arrives.
     last: [Time; NODES_MAX * NODES_MAX],
+    /// How much longer messages of a link take.
+    extra: [Time; NODES_MAX * NODES_MAX],
 }
 
 /// When a message arrives: never, once, or twice.
@@ -38,7 +40,7 @@ impl Network {
     pub fn new(odds: NetworkOdds) -> Network {
         let links = NODES_MAX * NODES_MAX;
         assert!(links == 64, "a set of links is a u64");
-        Network { odds, cuts: [0; 64], cut_until: [0; 64], last: [0; 64] }
+        Network { odds, cuts: [0; 64], cut_until: [0; 64], last: [0; 64], extra: [0; 64] }
     }
 
     /// Cuts links until mended; `until` is when that will be.
@@ -47,6 +49,11 @@ impl Network {
             self.cuts[link] += 1;
             self.cut_until[link] = self.cut_until[link].max(until);
         }
+    }
+
+    /// Makes a link slower from now on by this; 0 for as fast as it was.
+    pub fn slow(&mut self, from: usize, to: usize, extra: Time) {
+        self.extra[from * NODES_MAX + to] = extra;
     }
 
     /// Ends one partition.
@@ -63,6 +70,8 @@ impl Network {
         self.cut_until = [0; 64];
         self.odds.loss_permille = 0;
         self.odds.duplicate_permille = 0;
+        self.odds.corrupt_permille = 0;
+        self.extra = [0; 64];
         self.odds.slow_permille = 0;
     }
 
@@ -83,20 +92,21 @@ impl Network {
         let doubled = draw.permille(odds.duplicate_permille);
         let late = if draw.permille(odds.slow_permille) { draw.skewed(odds.slow_mean) } else { 0 };
         let again = doubled.then(|| draw.skewed(4 * odds.latency_mean));
-        Luck { lost, late, again }
+        let corrupt = draw.permille(odds.corrupt_permille);
+        Luck { lost, late, again, corrupt }
     }
 
     /// What becomes of a message sent now, which takes so long and has this luck.
     pub fn fate(&mut self, from: usize, to: usize, now: Time, latency: Time, luck: Luck) -> Fate {
         let link = from * NODES_MAX + to;
-        let mut arrives = now + latency + luck.late;
+        let mut arrives = now + latency + luck.late + self.extra[link];
         if self.cuts[link] > 0 {
             if self.odds.partition_loses {
                 return Fate::default();
             }
             arrives += self.cut_until[link].saturating_sub(now);
         }
-        if luck.lost {
+        if luck.lost || luck.corrupt {
             return Fate::default();
         }
         if self.odds.ordered {
@@ -128,6 +138,7 @@ mod tests {
         slow_mean: 10_000,
         loss_permille: 0,
         duplicate_permille: 0,
+        corrupt_permille: 0,
         ordered: true,
         partition_loses: true,
     };

@@ -62,11 +62,17 @@ pub enum ServerPacket {
     Closed,
 }
 
-/// What can be mended.
+/// What can be mended, or goes on with a fault that has several steps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mend {
     /// A partition: bit `from * 8 + to` for each direction that was cut.
     Cut { links: u64 },
+    /// A partition comes, or comes back, for so long, and so many times more after that.
+    Flap { links: u64, length: Time, times: u32 },
+    /// A server is cut off from all others until then.
+    Stagger { node: NodeIndex, until: Time },
+    /// A link is as fast as before.
+    SlowLink { from: NodeIndex, to: NodeIndex },
     /// A paused process runs on.
     Pause { node: NodeIndex },
     /// A disk is as fast as before.

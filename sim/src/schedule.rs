@@ -92,6 +92,8 @@ pub struct NetworkOdds {
     pub loss_permille: u32,
     /// Messages in a thousand that arrive twice.
     pub duplicate_permille: u32,
+    /// Messages in a thousand that arrive damaged: their checksum tells, and the connection ends.
+    pub corrupt_permille: u32,
     /// Whether a link keeps messages in order, as TCP does.
     pub ordered: bool,
     /// Partitions lose messages; else they hold them back until they end.
@@ -142,6 +144,10 @@ pub struct ClientPlan {
     pub move_permille: u32,
     /// falls silent for about its session timeout,
     pub silence_permille: u32,
+    /// stays away and comes back about when its session would end,
+    pub away_permille: u32,
+    /// comes back with a session that it has closed or lost,
+    pub haunt_permille: u32,
     /// closes its session,
     pub close_permille: u32,
     /// or tries a session with a wrong password.
@@ -204,6 +210,51 @@ pub enum FaultKind {
         #[serde(with = "crate::times")]
         length: Time,
     },
+    /// These links carry nothing, each in one direction: neither side is whole.
+    CutLinks {
+        links: Vec<Link>,
+        #[serde(with = "crate::times")]
+        length: Time,
+    },
+    /// A partition that comes and goes: `times` times cut for `length`, then whole for as long.
+    Flap {
+        #[serde(with = "sides")]
+        side: u8,
+        both: bool,
+        #[serde(with = "crate::times")]
+        length: Time,
+        times: u32,
+    },
+    /// Servers are cut off one after the other, `apart` each, and come back in the order of `back`, as long apart.
+    Stagger {
+        #[serde(with = "crate::times")]
+        apart: Time,
+        back: Vec<u8>,
+        #[serde(with = "crate::times")]
+        length: Time,
+    },
+    /// Messages of a link take this much longer.
+    SlowLink {
+        link: Link,
+        #[serde(with = "crate::times")]
+        extra: Time,
+        #[serde(with = "crate::times")]
+        length: Time,
+    },
+    /// Several processes end at once. `power`: so silently that nobody is told.
+    CrashTogether {
+        #[serde(with = "sides")]
+        nodes: u8,
+        power: bool,
+        #[serde(with = "crate::times")]
+        down: Time,
+    },
+    /// A node's monotonic clock leaps ahead.
+    MonoJump {
+        target: Target,
+        #[serde(with = "crate::times")]
+        by: Time,
+    },
     /// A node's wall clock jumps.
     WallJump { target: Target, by_ms: i64 },
     /// A node's syncs take this much longer.
@@ -223,6 +274,17 @@ pub enum FaultKind {
     /// A node's transport to another breaks for a moment.
     Disconnect { target: Target },
 }
+
+/// A link between servers, in one direction, counted from 1 where people read it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Link(
+    /// From here
+    #[serde(with = "one_based")]
+    pub NodeIndex,
+    /// to there.
+    #[serde(with = "one_based")]
+    pub NodeIndex,
+);
 
 /// Whom a fault hits, found out when it happens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -245,6 +307,7 @@ impl Default for NetworkOdds {
             slow_mean: 0,
             loss_permille: 0,
             duplicate_permille: 0,
+            corrupt_permille: 0,
             ordered: true,
             partition_loses: true,
         }
@@ -271,6 +334,8 @@ impl Default for ClientPlan {
             drop_permille: 0,
             move_permille: 0,
             silence_permille: 0,
+            away_permille: 0,
+            haunt_permille: 0,
             close_permille: 0,
             impostor_permille: 0,
             dies: None,
@@ -428,16 +493,19 @@ fn draw_clock(draw: &mut Draw) -> Clock {
 
 fn draw_network(draw: &mut Draw) -> NetworkOdds {
     let ordered = draw.one_in(2);
-    NetworkOdds {
+    let mut odds = NetworkOdds {
         latency_min: draw.between(20, 400) * US,
         latency_mean: draw.between(20, 2000) * US,
         slow_permille: *draw.pick(&[0, 0, 2, 20]),
         slow_mean: draw.between(5, 100) * MS,
         loss_permille: *draw.pick(&[0, 0, 1, 10, 100]),
         duplicate_permille: *draw.pick(&[0, 0, 1, 20, 200]),
+        corrupt_permille: 0,
         ordered,
         partition_loses: draw.one_in(2),
-    }
+    };
+    odds.corrupt_permille = *draw.pick(&[0, 0, 0, 0, 1, 5]);
+    odds
 }
 
 fn draw_disk(draw: &mut Draw) -> DiskOdds {
@@ -473,6 +541,8 @@ fn draw_clients(draw: &mut Draw, limits: &Limits, chaos: Time) -> Vec<ClientPlan
                 silence_permille: draw.below(nervous / 3 + 1) as u32,
                 close_permille: draw.below(nervous / 3 + 1) as u32,
                 impostor_permille: draw.below(nervous / 3 + 1) as u32,
+                away_permille: draw.below(nervous / 3 + 1) as u32,
+                haunt_permille: draw.below(nervous / 3 + 1) as u32,
                 dies: draw.one_in(6).then(|| draw.below(chaos)),
                 old: draw.one_in(4),
             }
@@ -484,8 +554,9 @@ fn draw_faults(draw: &mut Draw, nodes: usize, limits: &Limits, chaos: Time) -> V
     let silence = limits.silence.0;
     // Most runs have few kinds of faults, so that each kind has runs of its own. Weights: what they find for what
     // they cost.
-    let mut weights = [0; 10];
-    for (weight, full) in weights.iter_mut().zip([6, 8, 2, 3, 4, 4, 1, 2, 2, 3]) {
+    let full = [6, 8, 2, 3, 4, 4, 1, 2, 2, 3, 3, 2, 2, 2, 3, 2];
+    let mut weights = [0; 16];
+    for (weight, full) in weights.iter_mut().zip(full) {
         *weight = if draw.one_in(2) { full } else { 0 };
     }
     if weights.iter().all(|w| *w == 0) {
@@ -513,13 +584,61 @@ fn draw_faults(draw: &mut Draw, nodes: usize, limits: &Limits, chaos: Time) -> V
                 6 => FaultKind::WallJump { target, by_ms: draw.between(0, 7_200_000) as i64 - 3_600_000 },
                 7 => FaultKind::SlowDisk { target, extra: draw.between(5, 200) * MS, length },
                 8 => FaultKind::Retire { target, down },
-                _ => FaultKind::Disconnect { target },
+                9 => FaultKind::Disconnect { target },
+                10 => FaultKind::CutLinks { links: some_links(draw, nodes), length },
+                11 => FaultKind::Flap {
+                    side: draw.between(1, (1 << nodes) - 1) as u8,
+                    both,
+                    length: draw.between(silence / 4, 2 * silence),
+                    times: draw.between(2, 6) as u32,
+                },
+                12 => FaultKind::Stagger {
+                    apart: draw.between(1, silence),
+                    back: shuffled(draw, nodes),
+                    length,
+                },
+                13 => FaultKind::SlowLink {
+                    link: some_links(draw, nodes)[0],
+                    extra: draw.between(1, silence / MS) * MS,
+                    length: 4 * length,
+                },
+                14 => FaultKind::CrashTogether {
+                    nodes: draw.between(1, (1 << nodes) - 1) as u8,
+                    power: draw.one_in(2),
+                    down,
+                },
+                _ => FaultKind::MonoJump { target, by: draw.between(1, 3 * silence / MS) * MS },
             };
             Fault { at, kind }
         })
         .collect();
     faults.sort_by_key(|fault| fault.at);
     faults
+}
+
+/// One link at least, if there are two servers.
+fn some_links(draw: &mut Draw, nodes: usize) -> Vec<Link> {
+    let all: Vec<Link> = (0..nodes)
+        .flat_map(|from| (0..nodes).filter(move |to| from != *to).map(move |to| Link(from, to)))
+        .collect();
+    if all.is_empty() {
+        // One server has no links; the fault does nothing.
+        return vec![Link(0, 0)];
+    }
+    let mut links: Vec<Link> = all.iter().copied().filter(|_| draw.one_in(3)).collect();
+    if links.is_empty() {
+        links.push(*draw.pick(&all));
+    }
+    links
+}
+
+/// The servers' names, counted from 1, in some order.
+fn shuffled(draw: &mut Draw, nodes: usize) -> Vec<u8> {
+    let mut names: Vec<u8> = (1..=nodes as u8).collect();
+    for place in (1..names.len()).rev() {
+        names.swap(place, draw.below(place as u64 + 1) as usize);
+    }
+    names
 }
 
 #[cfg(test)]

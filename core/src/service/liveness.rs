@@ -2,7 +2,9 @@
 //!
 //! A leader keeps the time of every session; the other servers only note whom they have heard, for their report to
 //! it. A session is overdue at the first tick after its timeout, never before its timeout and never more than a tick
-//! after. Time is monotonic, always: a wall clock that jumps expires nobody (ZOOKEEPER-1366).
+//! after. Time is monotonic, always: a wall clock that jumps expires nobody (ZOOKEEPER-1366). Nor does a monotonic one
+//! that leaps, or a process that stood still: a leader looks at least twice a tick, and what it finds to have passed
+//! beyond a tick since it looked last is held against no client, who may have spoken all the while.
 //!
 //! Hearing from a session is the common case by far, so it only notes the time. The deadline that a session is armed
 //! with is looked at again when it has come, and moved if the session was heard meanwhile.
@@ -24,8 +26,10 @@ pub(super) struct Liveness {
     heard: Vec<SessionId>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Timers {
+    /// When it looked last.
+    looked: Instant,
     sessions: BTreeMap<SessionId, Timer>,
     /// Sessions by the tick at which to look at them. One that is armed with another tick by now is passed over.
     ticks: BTreeMap<Instant, Vec<SessionId>>,
@@ -49,7 +53,7 @@ impl Liveness {
     /// what the last leader has heard.
     pub(super) fn start(&mut self, now: Instant, sessions: impl Iterator<Item = (SessionId, Duration)>) {
         self.stop();
-        self.timers = Some(Timers::default());
+        self.timers = Some(Timers { looked: now, sessions: BTreeMap::new(), ticks: BTreeMap::new() });
         for (session, timeout) in sessions {
             self.begin(now, session, timeout);
         }
@@ -65,6 +69,10 @@ impl Liveness {
     /// A session began, or moved and has a new timeout.
     pub(super) fn begin(&mut self, now: Instant, session: SessionId, timeout: Duration) {
         let Some(timers) = &mut self.timers else { return };
+        if timers.sessions.is_empty() {
+            // Nobody had to look until now.
+            timers.looked = now;
+        }
         let deadline = after(now + timeout, self.tick);
         match timers.sessions.get_mut(&session) {
             // Looked at soon enough, and found to be heard.
@@ -114,6 +122,7 @@ impl Liveness {
     pub(super) fn overdue(&mut self, now: Instant) -> Vec<SessionId> {
         let mut overdue = Vec::new();
         let Some(timers) = &mut self.timers else { return overdue };
+        timers.forgive(now, self.tick);
         while let Some(entry) = timers.ticks.first_entry()
             && *entry.key() <= now
         {
@@ -137,8 +146,28 @@ impl Liveness {
 
     /// When to look again.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        Some(*self.timers.as_ref()?.ticks.first_key_value()?.0)
+        let timers = self.timers.as_ref()?;
+        let (first, _) = timers.ticks.first_key_value()?;
+        Some((*first).min(timers.looked + half(self.tick)))
     }
+}
+
+impl Timers {
+    /// Takes out of everybody's silence the time that nobody here could have heard anything in.
+    fn forgive(&mut self, now: Instant, tick: Duration) {
+        let passed = now - self.looked;
+        self.looked = now;
+        if passed > tick {
+            let deaf = Duration(passed.0 - half(tick).0);
+            for timer in self.sessions.values_mut() {
+                timer.heard = (timer.heard + deaf).min(now);
+            }
+        }
+    }
+}
+
+fn half(tick: Duration) -> Duration {
+    Duration((tick.0 / 2).max(1))
 }
 
 /// The first tick after an instant.

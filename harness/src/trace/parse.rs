@@ -217,12 +217,13 @@ fn message(line: &str, nodes: usize) -> Result<What> {
     for word in fate.split_whitespace() {
         match word.split_once('=') {
             None if word == "lost" => luck.lost = true,
+            None if word == "corrupt" => luck.corrupt = true,
             Some(("late", length)) => luck.late = time(length)?,
             Some(("again", after)) => luck.again = Some(time(after)?),
-            _ => bail!("`lost`, `late=TIME` or `again=TIME` is wanted, not `{word}`"),
+            _ => bail!("`lost`, `corrupt`, `late=TIME` or `again=TIME` is wanted, not `{word}`"),
         }
     }
-    ensure!(luck != Luck::default(), "`lost`, `late=TIME` or `again=TIME` is wanted");
+    ensure!(luck != Luck::default(), "`lost`, `corrupt`, `late=TIME` or `again=TIME` is wanted");
     Ok(What::Message { from, to, kind, nth: number(nth)?, luck })
 }
 
@@ -249,11 +250,15 @@ fn client(line: &str, clients: usize) -> Result<What> {
     let act = match verb {
         "asks" => Act::Ask(notated(rest)?),
         "drops" => Act::Drop,
+        "haunts" => Act::Haunt,
         "moves" => Act::Move,
         "impersonates" => Act::Impersonate,
-        _ => match verb.strip_prefix("silent=") {
-            Some(length) => Act::Silence(time(length)?),
-            None => bail!("`asks OP`, `drops`, `moves`, `silent=TIME` or `impersonates` is wanted"),
+        _ => match verb.split_once('=') {
+            Some(("silent", length)) => Act::Silence(time(length)?),
+            Some(("away", length)) => Act::Away(time(length)?),
+            _ => bail!(
+                "`asks OP`, `drops`, `moves`, `silent=TIME`, `away=TIME`, `haunts` or `impersonates` is wanted"
+            ),
         },
     };
     Ok(What::Client { client, act })

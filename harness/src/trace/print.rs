@@ -118,6 +118,9 @@ pub fn what(what: &What) -> String {
             if luck.lost {
                 line.push_str(" lost");
             }
+            if luck.corrupt {
+                line.push_str(" corrupt");
+            }
             if luck.late > 0 {
                 let _ = write!(line, " late={}", times::format(luck.late));
             }
@@ -139,6 +142,8 @@ pub fn what(what: &What) -> String {
             Act::Drop => format!("client {client} drops"),
             Act::Move => format!("client {client} moves"),
             Act::Silence(length) => format!("client {client} silent={}", times::format(*length)),
+            Act::Away(length) => format!("client {client} away={}", times::format(*length)),
+            Act::Haunt => format!("client {client} haunts"),
             Act::Impersonate => format!("client {client} impersonates"),
         },
     }

@@ -59,6 +59,9 @@ pub struct Client {
     nodes: usize,
     phase: Phase,
     session: Option<(SessionId, [u8; 16])>,
+    /// The one before it, and whether it comes with that next.
+    former: Option<(SessionId, [u8; 16])>,
+    haunting: bool,
     timeout: Time,
     zxid_seen: i64,
     next_xid: i32,
@@ -143,6 +146,8 @@ impl Client {
             nodes,
             phase: Phase::Waiting { until },
             session: None,
+            former: None,
+            haunting: false,
             timeout: 0,
             zxid_seen: 0,
             next_xid: 1,
@@ -405,9 +410,13 @@ impl Client {
             None => (draw.below(self.nodes as u64) as usize + self.index) % self.nodes,
         };
         let mut impostor = false;
-        let (session, mut password) = self.session.unwrap_or((SessionId(0), [0; 16]));
+        let haunting = std::mem::take(&mut self.haunting);
+        let shown = if haunting { self.former } else { self.session };
+        let (session, mut password) = shown.unwrap_or((SessionId(0), [0; 16]));
         let odds = 8 * self.plan.impostor_permille;
-        if session.0 != 0
+        if haunting {
+            impostor = true;
+        } else if session.0 != 0
             && match &mut self.script {
                 Some(script) => {
                     let due = script.impersonations.front().is_some_and(|at| *at <= now);
@@ -422,7 +431,7 @@ impl Client {
         let password = (session.0 != 0 || !draw.one_in(4)).then(|| Blob::new(&password));
         actions.push(Action::Connect {
             node,
-            impostor,
+            impostor: impostor && !haunting,
             hello: ConnectRequest {
                 protocol_version: 0,
                 last_zxid_seen: self.zxid_seen,
@@ -460,13 +469,24 @@ impl Client {
     /// Bad manners, if the odds say so.
     fn misbehaviour(&self, draw: &mut Draw) -> Option<Act> {
         let plan = &self.plan;
-        let odds = [plan.drop_permille, plan.move_permille, plan.silence_permille, plan.close_permille];
+        let odds = [
+            plan.drop_permille,
+            plan.move_permille,
+            plan.silence_permille,
+            plan.close_permille,
+            plan.away_permille,
+            if self.former.is_some() { plan.haunt_permille } else { 0 },
+        ];
+        let [drop, moves, silence, close, away, haunt] = odds;
         let idle = 1000 - odds.iter().sum::<u32>().min(1000);
-        match draw.weighted(&[odds[0], odds[1], odds[2], odds[3], idle]) {
+        match draw.weighted(&[drop, moves, silence, close, away, haunt, idle]) {
             0 => Some(Act::Drop),
             1 => Some(Act::Move),
             2 => Some(Act::Silence(self.timeout / 2 + draw.below(self.timeout + 1))),
             3 => Some(Act::Ask(Op::CloseSession)),
+            // Just before the session would end, or just after.
+            4 => Some(Act::Away(self.timeout * draw.between(90, 110) / 100)),
+            5 => Some(Act::Haunt),
             _ => None,
         }
     }
@@ -487,6 +507,16 @@ impl Client {
                 if let Phase::Ready { silent_until, .. } = &mut self.phase {
                     *silent_until = now + length;
                 }
+            }
+            Act::Away(length) => {
+                actions.push(Action::Close);
+                self.lost(now, decisions);
+                self.phase = Phase::Waiting { until: now + length };
+            }
+            Act::Haunt => {
+                actions.push(Action::Close);
+                self.lost(now, decisions);
+                self.haunting = self.former.is_some();
             }
             Act::Impersonate => unreachable!("a script keeps these apart"),
         }
@@ -513,7 +543,7 @@ impl Client {
     }
 
     fn forget_session(&mut self) {
-        self.session = None;
+        self.former = self.session.take().or(self.former);
         self.timeout = 0;
         self.watches = Watches::default();
         self.identities.clear();

@@ -10,6 +10,7 @@ use vivarium_core::jute::{self, ReplyKind};
 use vivarium_core::replica::PeerMessage;
 
 use super::Checked;
+use crate::decision::Draw;
 use crate::observe::Violation;
 
 /// The length in front of a client's or a server's packet.
@@ -19,6 +20,18 @@ const LENGTH_BYTES: usize = 4;
 pub(super) fn peer_message(message: &PeerMessage) -> Checked {
     let decoded = postcard::to_stdvec(message).and_then(|bytes| postcard::from_bytes(&bytes));
     same(message, decoded.map_err(|error| error.to_string()))
+}
+
+/// A message with a bit that is wrong. The frame's checksum tells in the real world; should it ever not, reading it
+/// must still harm nobody.
+pub(super) fn damaged_message(message: &PeerMessage, draw: &mut Draw) -> Checked {
+    let Ok(mut bytes) = postcard::to_stdvec(message) else { return Ok(()) };
+    let place = draw.below(bytes.len() as u64) as usize;
+    bytes[place] ^= 1 << draw.below(8);
+    // Whatever it says now: it says something, or that it cannot be read.
+    match postcard::from_bytes::<PeerMessage>(&bytes) {
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// A client's first packet.

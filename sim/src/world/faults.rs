@@ -9,7 +9,7 @@ use crate::decision::{Kind, mix};
 use crate::network::link_bit;
 use crate::observe::{Observation, Observer, Violation};
 use crate::queue::{Event, Mend, ServerPacket};
-use crate::schedule::{FaultKind, Target};
+use crate::schedule::{FaultKind, Link, Target};
 use crate::{MS, NodeIndex, Time};
 
 impl<O: Observer> World<O> {
@@ -37,18 +37,47 @@ impl<O: Observer> World<O> {
             }
             FaultKind::Partition { side, both, length } => {
                 self.observe(&Observation::Fault { kind, node: None })?;
-                self.cut(
-                    |from, to| {
-                        let (from, to) = (side >> from & 1, side >> to & 1);
-                        from != to && (both || from == 0)
-                    },
-                    length,
-                );
+                let links = self.between(side, both);
+                self.cut_links(links, length);
                 Ok(())
             }
             FaultKind::Isolate { target, both, length } => {
                 let node = self.aim(kind, target)?;
                 self.cut(|from, to| to == node || (both && from == node), length);
+                Ok(())
+            }
+            FaultKind::CutLinks { ref links, length } => {
+                self.observe(&Observation::Fault { kind, node: None })?;
+                self.cut(|from, to| links.contains(&Link(from, to)), length);
+                Ok(())
+            }
+            FaultKind::Flap { side, both, length, times } => {
+                self.observe(&Observation::Fault { kind, node: None })?;
+                let links = self.between(side, both);
+                self.flap(links, length, times);
+                Ok(())
+            }
+            FaultKind::Stagger { apart, ref back, length } => {
+                self.observe(&Observation::Fault { kind, node: None })?;
+                self.stagger(apart, back, length);
+                Ok(())
+            }
+            FaultKind::SlowLink { link: Link(from, to), extra, length } => {
+                self.observe(&Observation::Fault { kind, node: None })?;
+                self.network.slow(from, to, extra);
+                let until = self.until(length);
+                self.memory.queue.push(until, Event::Mend { what: Mend::SlowLink { from, to } });
+                Ok(())
+            }
+            FaultKind::CrashTogether { nodes, power, down } => {
+                self.observe(&Observation::Fault { kind, node: None })?;
+                (0..self.slots.len())
+                    .filter(|node| nodes >> node & 1 == 1)
+                    .try_for_each(|node| self.crash(node, power, down))
+            }
+            FaultKind::MonoJump { target, by } => {
+                let node = self.aim(kind, target)?;
+                self.leap(node, by);
                 Ok(())
             }
             FaultKind::WallJump { target, by_ms } => {
@@ -120,7 +149,7 @@ impl<O: Observer> World<O> {
         self.memory.queue.push(until, Event::Mend { what: Mend::Pause { node } });
     }
 
-    fn cut(&mut self, is_cut: impl Fn(usize, usize) -> bool, length: Time) {
+    pub(super) fn cut(&mut self, is_cut: impl Fn(usize, usize) -> bool, length: Time) {
         let mut links = 0;
         for from in 0..self.slots.len() {
             for to in 0..self.slots.len() {
@@ -129,9 +158,60 @@ impl<O: Observer> World<O> {
                 }
             }
         }
+        self.cut_links(links, length);
+    }
+
+    fn cut_links(&mut self, links: u64, length: Time) {
         let until = self.until(length);
         self.network.cut(links, until);
         self.memory.queue.push(until, Event::Mend { what: Mend::Cut { links } });
+    }
+
+    /// The links between a side and the others: from those who are not of it, or `both` ways.
+    fn between(&self, side: u8, both: bool) -> u64 {
+        let mut links = 0;
+        for from in 0..self.slots.len() {
+            for to in 0..self.slots.len() {
+                let (from_side, to_side) = (side >> from & 1, side >> to & 1);
+                if from_side != to_side && (both || from_side == 0) {
+                    links |= link_bit(from, to);
+                }
+            }
+        }
+        links
+    }
+
+    /// Cuts links for a while, and again after as long a while, as often as is left.
+    pub(super) fn flap(&mut self, links: u64, length: Time, times: u32) {
+        if times == 0 || self.healing.is_some() {
+            return;
+        }
+        self.cut_links(links, length);
+        let next = self.now + 2 * length;
+        if next < self.schedule.chaos {
+            self.memory
+                .queue
+                .push(next, Event::Mend { what: Mend::Flap { links, length, times: times - 1 } });
+        }
+    }
+
+    /// Cuts all servers off one by one, and lets them come back one by one in another order.
+    fn stagger(&mut self, apart: Time, back: &[u8], length: Time) {
+        for node in 0..self.slots.len() {
+            let place = back.iter().position(|name| usize::from(*name) == node + 1).unwrap_or(0);
+            let from = self.until(apart * node as u64);
+            let until = self.until(apart * (self.slots.len() + place) as u64 + length);
+            self.memory.queue.push(from, Event::Mend { what: Mend::Stagger { node, until } });
+        }
+    }
+
+    /// A node's monotonic clock leaps ahead: what it waits for comes sooner.
+    fn leap(&mut self, node: NodeIndex, by: Time) {
+        let slot = &mut self.slots[node];
+        slot.clock.offset += by;
+        if slot.wake_at != Time::MAX {
+            slot.wake_at = slot.wake_at.saturating_sub(by).max(self.now + 1).max(slot.paused_until);
+        }
     }
 
     /// A process ends at once. With `power`, so does its machine: nobody is told.
@@ -191,6 +271,7 @@ impl<O: Observer> World<O> {
             let conn = &mut self.conns[place];
             if conn.node == node && conn.server_open {
                 conn.server_open = false;
+                conn.unread.clear();
                 if !power {
                     self.reply(super::links::name(place), ServerPacket::Closed);
                 }

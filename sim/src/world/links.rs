@@ -1,7 +1,9 @@
 //! Messages between servers, and packets between clients and servers.
 
 use core::net::{IpAddr, Ipv4Addr};
+use std::collections::VecDeque;
 
+use vivarium_core::Node;
 use vivarium_core::api::{Blob, Reply, Response};
 use vivarium_core::ids::{ConnId, PeerId};
 use vivarium_core::io::Input;
@@ -33,6 +35,8 @@ pub(super) struct Conn {
     client_open: bool,
     /// Whether the server's process still knows it, as far as the driver can tell.
     pub(super) server_open: bool,
+    /// What has arrived and the server has not read: it reads nothing while too much is proposed and not committed.
+    pub(super) unread: VecDeque<ClientPacket>,
     /// When the last packet of each direction arrives.
     up: Time,
     down: Time,
@@ -72,6 +76,11 @@ impl<O: Observer> World<O> {
             None => self.network.luck(&mut draw),
         };
         let fate = self.network.fate(from, to, self.now, latency, luck);
+        if luck.corrupt {
+            codec::damaged_message(&message, &mut draw)?;
+            self.memory.queue.push(self.now + latency, Event::PeerGone { node: to, peer: from });
+            self.memory.queue.push(self.now + 2 * latency, Event::PeerGone { node: from, peer: to });
+        }
         if luck != Luck::default() {
             self.record(|| What::Message { from, to, kind, nth, luck });
         }
@@ -110,6 +119,7 @@ impl<O: Observer> World<O> {
                         life: None,
                         client_open: true,
                         server_open: false,
+                        unread: VecDeque::new(),
                         up: self.now,
                         down: self.now,
                     });
@@ -217,6 +227,7 @@ impl<O: Observer> World<O> {
             self.memory.decisions.draw(Kind::Packet, self.conns[place(conn)].client % 64, self.now);
         let state = &mut self.conns[place(conn)];
         state.server_open = false;
+        state.unread.clear();
         if draw.one_in(2) {
             // "Gone" may be said after a close, or not.
             state.up = state.up.max(self.now + US);
@@ -225,6 +236,31 @@ impl<O: Observer> World<O> {
     }
 
     pub(super) fn arrive_at_server(&mut self, conn: ConnId, packet: ClientPacket) -> Checked {
+        let state = &mut self.conns[place(conn)];
+        let slot = &self.slots[state.node];
+        let node = state.node;
+        if !state.unread.is_empty() || (slot.node.as_ref().is_some_and(Node::saturated) && state.server_open)
+        {
+            state.unread.push_back(packet);
+            self.slots[node].unread.push_back(conn);
+            return Ok(());
+        }
+        self.take(conn, packet)
+    }
+
+    /// A server reads on when it is no longer saturated: one packet after the other, those that came first first.
+    pub(super) fn read_on(&mut self, node: NodeIndex) -> Checked {
+        while self.slots[node].node.as_ref().is_none_or(|node| !node.saturated())
+            && let Some(conn) = self.slots[node].unread.pop_front()
+        {
+            if let Some(packet) = self.conns[place(conn)].unread.pop_front() {
+                self.take(conn, packet)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, conn: ConnId, packet: ClientPacket) -> Checked {
         let state = &mut self.conns[place(conn)];
         let slot = &self.slots[state.node];
         let node = state.node;

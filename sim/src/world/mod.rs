@@ -229,17 +229,18 @@ impl<O: Observer> World<O> {
             Next::Event => {
                 let (_, cause, event) = self.memory.queue.pop().expect("it was there a moment ago");
                 self.happening(cause, Happening::Event(&event))?;
-                self.happen(cause, event)
+                self.happen(cause, event)?;
             }
             Next::Node(node) => {
                 self.happening(self.slots[node].wake_cause, Happening::Node(node))?;
-                self.step(node, Input::Wake)
+                self.step(node, Input::Wake)?;
             }
             Next::Client(client) => {
                 self.happening(self.client_wakes[client].1, Happening::Client(client))?;
-                self.wake_client(client)
+                self.wake_client(client)?;
             }
         }
+        (0..self.slots.len()).try_for_each(|node| self.read_on(node))
     }
 
     fn happening(&mut self, cause: EventId, what: Happening<'_>) -> Checked {
@@ -506,6 +507,11 @@ impl<O: Observer> World<O> {
     fn mend(&mut self, what: Mend) {
         match what {
             Mend::Cut { links } => self.network.mend(links),
+            Mend::Flap { links, length, times } => self.flap(links, length, times),
+            Mend::Stagger { node, until } => {
+                self.cut(|from, to| to == node || from == node, until.saturating_sub(self.now));
+            }
+            Mend::SlowLink { from, to } => self.network.slow(from, to, 0),
             Mend::SlowDisk { node } => self.slots[node].sync_extra = 0,
             Mend::Pause { node } => {
                 let slot = &mut self.slots[node];

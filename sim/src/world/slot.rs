@@ -1,6 +1,9 @@
 //! A machine: its clocks and its disk, and the process that runs on it, when one does.
 
+use std::collections::VecDeque;
+
 use vivarium_core::Node;
+use vivarium_core::ids::ConnId;
 use vivarium_core::io::Note;
 use vivarium_core::record::Identity;
 use vivarium_core::time::Instant;
@@ -37,6 +40,8 @@ pub(super) struct Slot {
     pub(super) sync_extra: Time,
     /// When the last sync of each lane is told.
     pub(super) told: [Time; 2],
+    /// The connections of packets that have arrived and are not read yet, in the order in which they came.
+    pub(super) unread: VecDeque<ConnId>,
 }
 
 impl Slot {
@@ -60,6 +65,7 @@ impl Slot {
             retiring: None,
             sync_extra: 0,
             told: [0; 2],
+            unread: VecDeque::new(),
         }
     }
 
@@ -111,5 +117,6 @@ impl Slot {
         self.leading = false;
         self.crash_in_step = None;
         self.retiring = None;
+        self.unread.clear();
     }
 }
