@@ -4,7 +4,7 @@
 //! A new kind of fault has to say here what of it is a duration and what names a server.
 
 use crate::choice::{Act, Choice, What};
-use crate::schedule::{Choices, Fault, FaultKind, Schedule, Target};
+use crate::schedule::{Choices, Fault, FaultKind, Link, Schedule, Target};
 use crate::{NodeIndex, Time};
 
 impl FaultKind {
@@ -16,10 +16,17 @@ impl FaultKind {
             | FaultKind::Pause { target, .. }
             | FaultKind::Isolate { target, .. }
             | FaultKind::WallJump { target, .. }
+            | FaultKind::MonoJump { target, .. }
             | FaultKind::SlowDisk { target, .. }
             | FaultKind::Retire { target, .. }
             | FaultKind::Disconnect { target } => Some(target),
-            FaultKind::CrashAll { .. } | FaultKind::Partition { .. } => None,
+            FaultKind::CrashAll { .. }
+            | FaultKind::CrashTogether { .. }
+            | FaultKind::Partition { .. }
+            | FaultKind::CutLinks { .. }
+            | FaultKind::Flap { .. }
+            | FaultKind::Stagger { .. }
+            | FaultKind::SlowLink { .. } => None,
         }
     }
 
@@ -29,11 +36,16 @@ impl FaultKind {
             FaultKind::Crash { down, .. }
             | FaultKind::CrashInStep { down, .. }
             | FaultKind::CrashAll { down }
+            | FaultKind::CrashTogether { down, .. }
             | FaultKind::Retire { down, .. } => vec![down],
             FaultKind::Pause { length, .. }
             | FaultKind::Partition { length, .. }
+            | FaultKind::CutLinks { length, .. }
+            | FaultKind::Flap { length, .. }
             | FaultKind::Isolate { length, .. } => vec![length],
-            FaultKind::SlowDisk { extra, length, .. } => vec![extra, length],
+            FaultKind::Stagger { apart, length, .. } => vec![apart, length],
+            FaultKind::MonoJump { by, .. } => vec![by],
+            FaultKind::SlowLink { extra, length, .. } | FaultKind::SlowDisk { extra, length, .. } => vec![extra, length],
             FaultKind::WallJump { .. } | FaultKind::Disconnect { .. } => Vec::new(),
         }
     }
@@ -58,7 +70,7 @@ impl What {
                 times
             }
             What::Sync { extra, .. } => vec![extra],
-            What::Client { act: Act::Silence(length), .. } => vec![length],
+            What::Client { act: Act::Silence(length) | Act::Away(length), .. } => vec![length],
             What::Client { .. } => Vec::new(),
         }
     }
@@ -122,9 +134,22 @@ fn fault_moved(
     if let Some(Target::Node(node)) = fault.kind.target_mut() {
         *node = moved(*node)?;
     }
-    if let FaultKind::Partition { side, .. } = &mut fault.kind {
-        let below = (1 << gone) - 1;
-        *side = *side & below | *side >> 1 & !below;
+    match &mut fault.kind {
+        FaultKind::Partition { side: set, .. }
+        | FaultKind::Flap { side: set, .. }
+        | FaultKind::CrashTogether { nodes: set, .. } => {
+            let below = (1 << gone) - 1;
+            *set = *set & below | *set >> 1 & !below;
+        }
+        FaultKind::CutLinks { links, .. } => {
+            *links = links.iter().filter_map(|Link(from, to)| Some(Link(moved(*from)?, moved(*to)?))).collect();
+        }
+        FaultKind::SlowLink { link, .. } => *link = Link(moved(link.0)?, moved(link.1)?),
+        FaultKind::Stagger { back, .. } => {
+            let renamed = |name: &u8| Some(moved(usize::from(*name) - 1)? as u8 + 1);
+            *back = back.iter().filter_map(renamed).collect();
+        }
+        _ => {}
     }
     Some(fault)
 }
