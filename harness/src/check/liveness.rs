@@ -2,7 +2,8 @@
 //!
 //! "In time" is measured by the leader's monotonic clock, without any slack: a session gets its whole timeout, and at most
 //! a tick more. So by true time it gets what that clock makes of its timeout: all but a thousandth, if the clock runs
-//! fast by no more than that, as those of the schedules do.
+//! fast by no more than that, as those of the schedules do. What has passed beyond a tick between two looks of the leader
+//! at its deadlines, because it stood still or its clock leapt, need not be held against anybody.
 
 use vivarium_core::ids::{ConnId, Epoch, Origin, SessionId};
 use vivarium_core::io::Input;
@@ -52,6 +53,8 @@ struct Reign {
 struct Heard {
     session: SessionId,
     last: Instant,
+    /// Of the silence since, what the leader need not count: it could not have heard anybody.
+    excused: Duration,
     /// The longest silence that ended while a new epoch was being opened.
     silence: Duration,
     /// When the leader last proposed its expiry.
@@ -198,6 +201,13 @@ impl Liveness {
         let Node { now, reign, .. } = &mut self.nodes[node];
         let Some(reign) = reign else { return Ok(()) };
         let before = std::mem::replace(&mut reign.woken, *now);
+        let passed = *now - before;
+        if passed > tick {
+            for session in model.sessions().map(|(session, _)| *session) {
+                let excused = &mut reign.heard(session).excused;
+                *excused = Duration(excused.0 + passed.0 - tick.0 / 2);
+            }
+        }
         if reign.rolling || *now - reign.looked < tick {
             return Ok(());
         }
@@ -206,7 +216,7 @@ impl Liveness {
             let since = reign.since;
             let heard = reign.heard(*session);
             let last = heard.last.max(since);
-            let due = last + Duration::millis(known.timeout_ms as u64) + tick;
+            let due = last + Duration::millis(known.timeout_ms as u64) + tick + heard.excused;
             if due <= before && heard.expiry.is_none_or(|expiry| expiry < last) {
                 return violation(
                     "expiry-in-time",
@@ -233,6 +243,7 @@ impl Liveness {
             heard.silence = heard.silence.max(*now - heard.last.max(since));
         }
         heard.last = *now;
+        heard.excused = Duration(0);
     }
 }
 
@@ -241,7 +252,7 @@ impl Reign {
         let place = self.heard.iter().position(|heard| heard.session == session);
         let place = place.unwrap_or_else(|| {
             let last = Instant(0);
-            self.heard.push(Heard { session, last, silence: Duration(0), expiry: None });
+            self.heard.push(Heard { session, last, excused: Duration(0), silence: Duration(0), expiry: None });
             self.heard.len() - 1
         });
         &mut self.heard[place]
