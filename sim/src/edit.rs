@@ -45,7 +45,9 @@ impl FaultKind {
             | FaultKind::Isolate { length, .. } => vec![length],
             FaultKind::Stagger { apart, length, .. } => vec![apart, length],
             FaultKind::MonoJump { by, .. } => vec![by],
-            FaultKind::SlowLink { extra, length, .. } | FaultKind::SlowDisk { extra, length, .. } => vec![extra, length],
+            FaultKind::SlowLink { extra, length, .. } | FaultKind::SlowDisk { extra, length, .. } => {
+                vec![extra, length]
+            }
             FaultKind::WallJump { .. } | FaultKind::Disconnect { .. } => Vec::new(),
         }
     }
@@ -142,7 +144,8 @@ fn fault_moved(
             *set = *set & below | *set >> 1 & !below;
         }
         FaultKind::CutLinks { links, .. } => {
-            *links = links.iter().filter_map(|Link(from, to)| Some(Link(moved(*from)?, moved(*to)?))).collect();
+            *links =
+                links.iter().filter_map(|Link(from, to)| Some(Link(moved(*from)?, moved(*to)?))).collect();
         }
         FaultKind::SlowLink { link, .. } => *link = Link(moved(link.0)?, moved(link.1)?),
         FaultKind::Stagger { back, .. } => {

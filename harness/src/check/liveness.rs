@@ -252,7 +252,13 @@ impl Reign {
         let place = self.heard.iter().position(|heard| heard.session == session);
         let place = place.unwrap_or_else(|| {
             let last = Instant(0);
-            self.heard.push(Heard { session, last, excused: Duration(0), silence: Duration(0), expiry: None });
+            self.heard.push(Heard {
+                session,
+                last,
+                excused: Duration(0),
+                silence: Duration(0),
+                expiry: None,
+            });
             self.heard.len() - 1
         });
         &mut self.heard[place]
