@@ -98,6 +98,8 @@ pub enum Write {
     Append(SharedEntry),
     /// Log: this node has promised `epoch` to `candidate` and will follow no older one.
     Promise { epoch: Epoch, candidate: PeerId },
+    /// Log: from here on this disk is a member's, and its word counts in quorums. Once in a disk's life.
+    Join,
     /// Log: entries after `to` are void. `to` is where the history ends then: an entry of it, or its base.
     Truncate { to: Zxid },
     /// Log: all entries before this are void, and the history continues after a snapshot at `base`, which is durable.
@@ -150,6 +152,10 @@ pub enum Note {
     Rolling { epoch: Epoch },
     /// How the leader brings a follower up to date.
     Synchronizing { follower: PeerId, last: Zxid, plan: SyncPlan },
+    /// This node's disk was blank, and has become a member's: its word counts in quorums from here on.
+    Joined,
+    /// There is no leader, and nodes whose disks are blank are one reason. Said when it changes.
+    Lacking(Lack),
     /// The log was cut.
     Truncated { from: Zxid, to: Zxid },
     /// A snapshot was begun, at this zxid.
@@ -172,6 +178,19 @@ pub enum Note {
     HandedOver { to: PeerId },
     /// A follower confirmed nothing for this long and is left behind.
     FollowerLost { follower: PeerId, silent: Duration },
+}
+
+/// What is known of the other voters by a node that cannot find a leader, of which some have blank disks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lack {
+    /// Whether this node's own disk is blank.
+    pub blank: bool,
+    /// Others that answered, and whose word counts.
+    pub members: Vec<PeerId>,
+    /// Others that answered, and whose disks are blank.
+    pub blanks: Vec<PeerId>,
+    /// Others that did not answer.
+    pub silent: Vec<PeerId>,
 }
 
 /// Why a node looks for a leader.

@@ -9,7 +9,7 @@ use crate::entry::{Body, Command, Entry};
 use crate::error::ErrorCode;
 use crate::ids::{Epoch, PeerId, SessionId, Zxid};
 use crate::io::{Boot, Fault, Input, Note, Output, Outputs};
-use crate::replica::{Installed, PeerMessage, Place, Replica};
+use crate::replica::{History, Installed, PeerMessage, Place, Replica};
 use crate::service::{ConnectionInfo, FrontDesk, Standing};
 use crate::snapshots::Snapshots;
 use crate::state::{Change, Outcome, State};
@@ -64,6 +64,9 @@ pub enum Role {
 pub struct Status {
     /// Its role.
     pub role: Role,
+    /// Whether its word counts in quorums: its disk was in sync with a leader once, or is of those that formed the
+    /// cluster.
+    pub member: bool,
     /// The epoch of its leader, or the one it has promised.
     pub epoch: Epoch,
     /// The last entry executed.
@@ -107,12 +110,17 @@ impl Node {
             }
             None => State::new(),
         };
-        let base = state.applied();
         let desk = FrontDesk::new(id, &limits, super_digest, seed ^ 0x5e55_1045);
         let snapshots = Snapshots::new(&limits, seed ^ 0x0054_a954);
-        let history = (recovered.promised, recovered.candidate, recovered.entries);
+        let history = History {
+            promised: recovered.promised,
+            candidate: recovered.candidate,
+            member: recovered.member,
+            base: state.applied(),
+            entries: recovered.entries,
+        };
         let proposals_max = limits.proposals_max;
-        let replica = Replica::boot(id, voters, limits, seed, base, history);
+        let replica = Replica::boot(id, voters, limits, seed, history);
         Ok(Node {
             id,
             replica,
@@ -320,6 +328,7 @@ impl Node {
         };
         Status {
             role,
+            member: self.replica.is_member(),
             epoch: self.replica.epoch(),
             applied: self.state.applied(),
             committed: self.replica.committed(),

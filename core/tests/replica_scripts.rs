@@ -10,7 +10,7 @@ use vivarium_core::entry::{Ask, Command, SharedEntry, Submission};
 use vivarium_core::ids::{Epoch, Origin, PeerId, SessionId, WriteSeq, Zxid};
 use vivarium_core::io::{Lane, Note, Output, Outputs, Write};
 use vivarium_core::limits::Limits;
-use vivarium_core::replica::{PeerMessage, Place, Replica, Vow};
+use vivarium_core::replica::{History, PeerMessage, Place, Replica, Vow};
 use vivarium_core::time::{Duration, Instant, Now, Timestamp};
 
 #[test]
@@ -68,6 +68,7 @@ struct World {
 #[derive(Default)]
 struct Disk {
     promised: Epoch,
+    member: bool,
     candidate: Option<PeerId>,
     base: Zxid,
     entries: Vec<SharedEntry>,
@@ -87,6 +88,7 @@ impl Disk {
                 self.base = base;
                 self.entries.clear();
             }
+            Write::Join => self.member = true,
             Write::Chunk { .. } => {}
         }
     }
@@ -98,7 +100,12 @@ impl World {
         match words[..] {
             ["nodes", n, ref settings @ ..] => {
                 self.limits = Limits { heartbeat: Duration::millis(100), ..Limits::default() };
+                let mut blank = false;
                 for setting in settings {
+                    if *setting == "blank" {
+                        blank = true;
+                        continue;
+                    }
                     let (key, value) = setting.split_once('=').expect("key=value");
                     match key {
                         "counter_max" => self.limits.counter_max = value.parse().expect("a number"),
@@ -108,7 +115,7 @@ impl World {
                 }
                 self.voters = (1..=n.parse().expect("a number")).map(PeerId).collect();
                 for peer in self.voters.clone() {
-                    self.disks.insert(peer, Disk::default());
+                    self.disks.insert(peer, Disk { member: !blank, ..Disk::default() });
                     self.boot(peer);
                 }
             }
@@ -120,6 +127,13 @@ impl World {
                     for peer in self.voters.clone() {
                         self.with(peer, |node, now, out| node.wake(now, out));
                     }
+                }
+            }
+            ["run", ms] => {
+                // Time, with everything delivered and synced at once.
+                for _ in 0..ms.parse::<u64>().expect("milliseconds") / 10 {
+                    self.command("time 10");
+                    self.settle();
                 }
             }
             ["pause", ms] => self.now += ms.parse::<u64>().expect("milliseconds"),
@@ -176,6 +190,7 @@ impl World {
                 self.links.retain(|(from, to), _| *from != peer(n) && *to != peer(n));
             }
             ["restart", n] => self.boot(peer(n)),
+            ["wipe", n] => drop(self.disks.insert(peer(n), Disk::default())),
             ["status"] => self.status(),
             _ => panic!("unknown command: {line}"),
         }
@@ -184,9 +199,14 @@ impl World {
     fn boot(&mut self, peer: PeerId) {
         self.boots += 1;
         let disk = &self.disks[&peer];
-        let recovered = (disk.promised, disk.candidate, disk.entries.clone());
-        let node =
-            Replica::boot(peer, self.voters.clone(), self.limits.clone(), self.boots, disk.base, recovered);
+        let history = History {
+            promised: disk.promised,
+            candidate: disk.candidate,
+            member: disk.member,
+            base: disk.base,
+            entries: disk.entries.clone(),
+        };
+        let node = Replica::boot(peer, self.voters.clone(), self.limits.clone(), self.boots, history);
         self.nodes.insert(peer, node);
     }
 
@@ -321,8 +341,10 @@ fn parse_link(link: &str) -> (PeerId, PeerId) {
 fn describe(message: &PeerMessage) -> String {
     match message {
         PeerMessage::Vow(vow) => match *vow.get() {
-            Vow::AckEpoch { epoch, last, .. } => format!("ack-epoch {epoch:?}, log to {last:?}"),
-            Vow::Ack { upto, .. } => format!("ack {upto:?}"),
+            Vow::AckEpoch { epoch, last, blank, .. } => {
+                format!("ack-epoch {epoch:?}, log to {last:?}{}", if blank.is_some() { ", blank" } else { "" })
+            }
+            Vow::Ack { upto, member, .. } => format!("ack {upto:?}{}", if member { "" } else { ", blank" }),
             Vow::Positioned { last, .. } => format!("positioned at {last:?}"),
         },
         PeerMessage::Propose { previous, entries, committed, .. } => {

@@ -32,6 +32,8 @@ pub struct SegmentHeader {
     pub promised: Epoch,
     /// To whom.
     pub candidate: Option<PeerId>,
+    /// Whether this disk had become a member's before this segment.
+    pub member: bool,
 }
 
 impl SegmentHeader {
@@ -50,6 +52,7 @@ impl SegmentHeader {
             last: Zxid(u64_at(page, 56)),
             promised: Epoch(u32_at(page, 64)),
             candidate: (page[68] != 0).then_some(PeerId(page[68])),
+            member: page[69] != 0,
         };
         if header.segment != segment {
             return Err(HeaderError::Misnamed { found: FileName::Segment(header.segment) });
@@ -72,6 +75,7 @@ impl SegmentHeader {
         page[56..64].copy_from_slice(&self.last.0.to_le_bytes());
         page[64..68].copy_from_slice(&self.promised.0.to_le_bytes());
         page[68] = self.candidate.map_or(0, |peer| peer.0);
+        page[69] = u8::from(self.member);
         let salt = checksum(0, &page[..CHECKED_BYTES]);
         page[CHECKED_BYTES..CHECKED_BYTES + 4].copy_from_slice(&salt.to_le_bytes());
         salt
@@ -91,12 +95,20 @@ pub struct Resume {
     pub promised: Epoch,
     /// To whom.
     pub candidate: Option<PeerId>,
+    /// Whether this disk is a member's.
+    pub member: bool,
 }
 
 impl Resume {
     /// Of a log that has never been written.
-    pub const FRESH: Resume =
-        Resume { previous: 0, next: 1, last: Zxid::ZERO, promised: Epoch(0), candidate: None };
+    pub const FRESH: Resume = Resume {
+        previous: 0,
+        next: 1,
+        last: Zxid::ZERO,
+        promised: Epoch(0),
+        candidate: None,
+        member: false,
+    };
 }
 
 /// Makes the bytes of a log, record after record.
@@ -131,6 +143,7 @@ impl LogEncoder {
             last: self.resume.last,
             promised: self.resume.promised,
             candidate: self.resume.candidate,
+            member: self.resume.member,
         };
         self.salt = header.write(self.identity, out);
         header
@@ -158,6 +171,10 @@ impl LogEncoder {
             Write::Reset { base } => {
                 self.resume.last = *base;
                 self.record(KIND_RESET, out, |out| out.extend_from_slice(&base.0.to_le_bytes()))
+            }
+            Write::Join => {
+                self.resume.member = true;
+                self.record(KIND_JOIN, out, |_| ())
             }
             Write::Chunk { .. } => panic!("chunks of snapshots do not go to the log"),
         }
@@ -216,6 +233,8 @@ pub enum LogRecord<'a> {
     Reset { base: Zxid },
     /// Nothing.
     Mark,
+    /// This disk is a member's.
+    Join,
 }
 
 impl LogRecord<'_> {
@@ -256,6 +275,7 @@ pub fn decode_log(kind: u8, payload: &[u8]) -> Result<LogRecord<'_>, String> {
         KIND_TRUNCATE => zxid().map(|to| LogRecord::Truncate { to }),
         KIND_RESET => zxid().map(|base| LogRecord::Reset { base }),
         KIND_MARK => payload.is_empty().then_some(LogRecord::Mark),
+        KIND_JOIN => payload.is_empty().then_some(LogRecord::Join),
         _ => return Err(format!("a record of unknown kind {kind}")),
     };
     record.ok_or_else(|| format!("a record of kind {kind} has {} bytes, which is wrong", payload.len()))

@@ -39,12 +39,14 @@
 //! 48  u64      first: number of the first record of this segment; more than `previous`
 //! 56  u64      zxid at which the history ends before this segment
 //! 64  u32      newest epoch promised before this segment
-//! 68  u8       to whom, 0 when nobody; then three zeros
+//! 68  u8       to whom, 0 when nobody
+//! 69  u8       1 when this disk had become a member's before this segment; then two zeros
 //! 72  u32      checksum of bytes 0..72
 //! ```
 //!
 //! Kinds of a log, and their payloads: 1 append: u64 zxid, then the entry in `postcard`'s encoding; 2 promise: u32
-//! epoch, u8 candidate; 3 truncate: u64 zxid; 4 reset: u64 zxid; 5 mark: nothing, it only carries `durable`.
+//! epoch, u8 candidate; 3 truncate: u64 zxid; 4 reset: u64 zxid; 5 mark: nothing, it only carries `durable`; 6 join:
+//! nothing, from here on this disk is a member's.
 //!
 //! A *snapshot*, `snapshot-ZXID`, is a header, chunks (kind 16), and a footer (kind 17: u32 number of chunks, u32
 //! zero, u64 bytes of all chunks, u64 zxid), which ends the file: without it there is no snapshot. The header:
@@ -84,6 +86,7 @@ const KIND_PROMISE: u8 = 2;
 const KIND_TRUNCATE: u8 = 3;
 const KIND_RESET: u8 = 4;
 const KIND_MARK: u8 = 5;
+const KIND_JOIN: u8 = 6;
 const KIND_CHUNK: u8 = 16;
 const KIND_FOOTER: u8 = 17;
 
@@ -172,7 +175,7 @@ impl Head {
         let head: &[u8; RECORD_HEAD_BYTES] = bytes.get(offset..)?.first_chunk()?;
         let kind = head[4];
         // The cheap test first: most offsets that a search tries are no heads.
-        if !matches!(kind, KIND_APPEND..=KIND_MARK | KIND_CHUNK | KIND_FOOTER) || head[5..8] != [0; 3] {
+        if !matches!(kind, KIND_APPEND..=KIND_JOIN | KIND_CHUNK | KIND_FOOTER) || head[5..8] != [0; 3] {
             return None;
         }
         let checksum = checksum(salt, &head[..24]);

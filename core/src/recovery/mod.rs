@@ -42,6 +42,8 @@ pub struct Recovered {
     pub promised: Epoch,
     /// To whom.
     pub candidate: Option<PeerId>,
+    /// Whether this disk is a member's: see the order's part on membership. A blank one is not.
+    pub member: bool,
     /// The newest whole snapshot: its zxid and its chunks.
     pub snapshot: Option<(Zxid, Vec<Arc<[u8]>>)>,
     /// The entries after the snapshot, in order, committed or not.
@@ -56,6 +58,8 @@ pub struct Found {
     /// Whether this node's first segment was durable once: then it must still be there. Without this, a log
     /// directory that is not mounted would make a node forget what it has promised.
     pub formatted: bool,
+    /// The operator says that this disk counts as a member's although it may be blank. It is marked so.
+    pub vouched: bool,
     /// Names, in any order; those that are not ours are ignored.
     pub names: Vec<String>,
 }
@@ -188,7 +192,7 @@ pub fn recover(found: &Found, read: Read<'_>) -> Result<Recovery, Damage> {
     if segments.headers.is_empty() {
         // A snapshot without any log: whatever was promised after it is gone.
         let lost = found.formatted || newest.whole.is_some() || !newest.damaged.is_empty();
-        return if lost { Err(no_log(&newest)) } else { Ok(fresh(segments.next, garbage)) };
+        return if lost { Err(no_log(&newest)) } else { Ok(fresh(segments.next, garbage).vouch(found.vouched)) };
     }
 
     let base = newest.whole.as_ref().map_or(Zxid::ZERO, |(zxid, _)| *zxid);
@@ -231,6 +235,7 @@ pub fn recover(found: &Found, read: Read<'_>) -> Result<Recovery, Damage> {
         recovered: Recovered {
             promised: resume.promised,
             candidate: resume.candidate,
+            member: resume.member,
             snapshot: newest.whole,
             entries,
         },
@@ -245,7 +250,20 @@ pub fn recover(found: &Found, read: Read<'_>) -> Result<Recovery, Damage> {
             .collect(),
         garbage,
         remarks,
-    })
+    }
+    .vouch(found.vouched))
+}
+
+impl Recovery {
+    /// Makes this disk a member's on the operator's word.
+    fn vouch(mut self, vouched: bool) -> Recovery {
+        if vouched && !self.recovered.member {
+            self.recovered.member = true;
+            self.prelude.push(Write::Join);
+            self.remarks.push("this disk was no member's, and counts as one on the operator's word".to_owned());
+        }
+        self
+    }
 }
 
 /// Segments and snapshots by name, both ascending.

@@ -35,6 +35,7 @@ pub(super) fn replay(
         last: first.last,
         promised: first.promised,
         candidate: first.candidate,
+        member: first.member,
     };
     let mut torn = None;
     let mut unused = None;
@@ -55,6 +56,7 @@ pub(super) fn replay(
         }
         // Promises of segments that are not read.
         promise(&mut resume, header.promised, header.candidate);
+        resume.member |= header.member;
         resume.next = header.first;
 
         let bytes = read(file, usize::MAX).map_err(|why| Damage::unreadable(file, why))?;
@@ -199,6 +201,7 @@ impl History {
                 self.covered.clear();
                 self.entries.clear();
             }
+            LogRecord::Join => resume.member = true,
             LogRecord::Mark => {}
         }
         Ok(())

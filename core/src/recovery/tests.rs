@@ -50,7 +50,7 @@ type Files = BTreeMap<FileName, Vec<u8>>;
 
 fn recover_files(files: &Files, formatted: bool) -> Result<Recovery, Damage> {
     let names = files.keys().map(ToString::to_string).collect();
-    let found = Found { identity: IDENTITY, formatted, names };
+    let found = Found { identity: IDENTITY, formatted, vouched: false, names };
     recover(&found, &mut |file, limit| {
         let bytes = files.get(&file).ok_or("no such file")?;
         Ok(bytes[..bytes.len().min(limit)].to_vec())
@@ -64,6 +64,7 @@ struct Model {
     entries: Vec<SharedEntry>,
     promised: Epoch,
     candidate: Option<PeerId>,
+    member: bool,
 }
 
 impl Model {
@@ -78,6 +79,7 @@ impl Model {
                 self.start = *base;
                 self.entries.clear();
             }
+            Write::Join => self.member = true,
             Write::Chunk { .. } => unreachable!("not a write of the log"),
         }
     }
@@ -99,7 +101,7 @@ impl Model {
             if epoch > self.promised { (epoch, None) } else { (self.promised, self.candidate) };
         let snapshot = (base > Zxid::ZERO)
             .then(|| (base, vec![base.0.to_le_bytes().as_slice().into(), [7; 20].as_slice().into()]));
-        Some(Recovered { promised, candidate, snapshot, entries })
+        Some(Recovered { promised, candidate, member: self.member, snapshot, entries })
     }
 }
 
@@ -132,7 +134,7 @@ fn sample(groups: &[&[Write]]) -> Sample {
 fn story() -> [Vec<Write>; 4] {
     [
         vec![Write::Promise { epoch: Epoch(1), candidate: PeerId(2) }, append(1, 0), append(1, 1)],
-        vec![append(1, 2), append(1, 3), Write::Promise { epoch: Epoch(2), candidate: PeerId(3) }],
+        vec![append(1, 2), Write::Join, append(1, 3), Write::Promise { epoch: Epoch(2), candidate: PeerId(3) }],
         vec![Write::Truncate { to: zxid(1, 2) }, append(2, 0), append(2, 1)],
         vec![
             append(2, 2),
@@ -324,7 +326,7 @@ fn a_header_that_never_became_durable_is_dropped() {
 fn another_nodes_or_a_newer_releases_files_are_refused() {
     let sample = story_sample();
     let names = vec![FileName::Segment(1).to_string()];
-    let other = Found { identity: Identity { node: PeerId(9), ..IDENTITY }, formatted: true, names };
+    let other = Found { identity: Identity { node: PeerId(9), ..IDENTITY }, formatted: true, vouched: false, names };
     let refused = recover(&other, &mut |_, _| Ok(sample.bytes.clone())).expect_err("another node's");
     assert!(refused.what.contains("belongs to node 3"), "{refused}");
     assert!(!refused.to_string().contains("remove"), "nobody is told to remove another's data: {refused}");
@@ -426,7 +428,7 @@ proptest! {
     /// Checksums hold, contents are anything: as a faulty release might have written it.
     #[test]
     fn well_formed_nonsense_never_panics(
-        writes in proptest::collection::vec((0u8..4, 0u32..4, 0u32..4, 0u8..4), 0..30),
+        writes in proptest::collection::vec((0u8..5, 0u32..4, 0u32..4, 0u8..4), 0..30),
         flips in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..4),
         base in (0u32..4, 0u32..4),
     ) {
@@ -438,6 +440,7 @@ proptest! {
                 0 => append(epoch, counter),
                 1 => Write::Promise { epoch: Epoch(epoch), candidate: PeerId(candidate) },
                 2 => Write::Truncate { to: zxid(epoch, counter) },
+                3 => Write::Join,
                 _ => Write::Reset { base: zxid(epoch, counter) },
             };
             let number = encoder.encode(&write, &mut bytes);

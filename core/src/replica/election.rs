@@ -4,10 +4,13 @@
 //! (`promise`), by the candidate first of all (`stand`); only to a log at least as new as the promiser's
 //! (`on_new_epoch`); and nobody follows an epoch older than its promise (`follower.rs`, `is_current`). The pre-vote is
 //! for liveness only: it keeps a node that was away, or hears the leader badly, from forcing an election on the others.
+//! Whose promise counts for what is said in `membership.rs`.
+
+use std::collections::BTreeMap;
 
 use crate::ids::{Epoch, PeerId, Zxid};
 use crate::io::{LookingReason, Note, Outputs, Write};
-use crate::quorum::Ballot;
+use crate::replica::membership::Support;
 use crate::replica::journal::Vow;
 use crate::replica::message::PeerMessage;
 use crate::replica::{Replica, Role};
@@ -17,20 +20,47 @@ use crate::timers::Timer;
 /// Without a leader.
 #[derive(Clone, Debug)]
 pub(super) struct Looking {
-    /// The pre-vote under way: for which epoch, and who would follow.
-    pre_vote: Option<(Epoch, Ballot)>,
+    pre_vote: Option<PreVote>,
     /// Tries since the leader was lost: timeouts double with them.
     tries: u32,
+}
+
+/// A pre-vote under way.
+#[derive(Clone, Debug)]
+struct PreVote {
+    epoch: Epoch,
+    /// Who would follow.
+    support: Support,
+    /// Who has answered, whatever it was, and whether its word counts.
+    answers: BTreeMap<PeerId, bool>,
+}
+
+/// The answer to a pre-vote.
+pub(super) struct Reply {
+    pub(super) epoch: Epoch,
+    pub(super) granted: bool,
+    pub(super) promised: Epoch,
+    pub(super) blank: Option<u64>,
+}
+
+/// A promise that was made to this node.
+pub(super) struct Promise {
+    pub(super) epoch: Epoch,
+    pub(super) candidate: PeerId,
+    pub(super) last: Zxid,
+    pub(super) blank: Option<u64>,
 }
 
 /// With a quorum's support, asking for its promises.
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
     epoch: Epoch,
-    promises: Ballot,
+    pub(super) support: Support,
+    /// How many supported it when the timer last went off.
+    supporters_before: usize,
     /// Where the log of each promiser ends, so that it can be brought up to date without asking again.
     lasts: Vec<(PeerId, Zxid)>,
-    tries: u32,
+    pub(super) tries: u32,
 }
 
 impl Looking {
@@ -44,26 +74,80 @@ impl Replica {
     pub(super) fn on_election_timeout(&mut self, now: Now, out: &mut Outputs) {
         let tries = match &self.role {
             Role::Looking(looking) => looking.tries,
-            Role::Candidate(candidate) if !candidate.promises.has(self.id) => {
+            Role::Candidate(candidate) if !candidate.support.has(self.id) => {
                 // The disk is slow: another candidacy would only make it slower.
                 return self.set_election_timer(now, candidate.tries);
             }
-            Role::Candidate(candidate) => candidate.tries,
+            Role::Candidate(candidate) => {
+                let tries = candidate.tries;
+                if self.ask_those_that_are_missing(out) {
+                    return self.set_election_timer(now, tries);
+                }
+                tries
+            }
             Role::Following(_) | Role::Leading(_) => return,
         };
         self.start_pre_vote(now, tries, out);
     }
 
+    /// Forming a cluster takes everybody's promise: as long as more of them come, those that are lost on the way are
+    /// asked for again rather than all of them anew.
+    fn ask_those_that_are_missing(&mut self, out: &mut Outputs) -> bool {
+        let (id, last, others) = (self.id, self.log.last(), self.others());
+        let empty = self.is_empty();
+        let Role::Candidate(candidate) = &mut self.role else { return false };
+        let supporters = others.iter().filter(|peer| candidate.support.has(**peer)).count();
+        // A blank one that has become a member's counts anew.
+        let supporters = supporters + others.iter().filter(|p| candidate.support.members.has(**p)).count();
+        let forming = candidate.support.blanks.keys().any(|peer| *peer != id) && empty;
+        if !forming || supporters <= candidate.supporters_before {
+            return false;
+        }
+        candidate.supporters_before = supporters;
+        let (epoch, support) = (candidate.epoch, candidate.support.clone());
+        if self.forms_with(&support) {
+            for (peer, life) in support.blanks.iter().filter(|(peer, _)| **peer != id) {
+                out.send(*peer, PeerMessage::Form { epoch, life: *life });
+            }
+        } else {
+            for peer in others.iter().filter(|peer| !support.has(**peer)) {
+                out.send(*peer, PeerMessage::NewEpoch { epoch, last });
+            }
+        }
+        true
+    }
+
     fn start_pre_vote(&mut self, now: Now, tries: u32, out: &mut Outputs) {
         let epoch = self.promised.max(self.epoch_seen).next();
         let last = self.log.last();
-        out.note(Note::PreVoting { epoch, last });
-        let ballot = Ballot::of(self.id);
-        let alone = self.voters.won(&ballot);
-        self.role =
-            Role::Looking(Looking { pre_vote: Some((epoch, ballot)), tries: tries.saturating_add(1) });
+        let before = match &mut self.role {
+            Role::Looking(looking) => looking.pre_vote.take(),
+            Role::Candidate(_) | Role::Following(_) | Role::Leading(_) => None,
+        };
+        if let Some(before) = &before
+            && tries > 2
+        {
+            self.tell_lack(&before.answers, out);
+        }
+        let mut support = match before {
+            // Everybody's answer is needed, and not all of them need to come in one round.
+            Some(before) if before.epoch == epoch && self.is_empty() => before.support,
+            Some(_) | None => Support::default(),
+        };
+        support.add(self.id, self.life());
+        let enough = self.elected_by(&support) || self.forms_with(&support);
+        let pre_vote = self.may_stand().then(|| PreVote { epoch, support, answers: BTreeMap::new() });
+        self.role = Role::Looking(Looking { pre_vote, tries: tries.saturating_add(1) });
         self.set_election_timer(now, tries);
-        if alone {
+        if !self.may_stand() {
+            // There is data, and it may not be what was acknowledged: only a leader can help.
+            if tries > 2 {
+                self.tell_lack(&BTreeMap::new(), out);
+            }
+            return;
+        }
+        out.note(Note::PreVoting { epoch, last });
+        if enough {
             self.stand(now, epoch, out);
             return;
         }
@@ -73,7 +157,7 @@ impl Replica {
     }
 
     /// Timeouts are drawn anew for each try and double up to eight times the first, so that rivals part.
-    fn set_election_timer(&mut self, now: Now, tries: u32) {
+    pub(super) fn set_election_timer(&mut self, now: Now, tries: u32) {
         let base = self.limits.election.0 << tries.min(3);
         let wait = Duration(base + self.random_below(base));
         self.timers.set(Timer::Election, now.mono + wait);
@@ -91,8 +175,12 @@ impl Replica {
         let newer = last >= self.log.last();
         let granted =
             newer && epoch > self.promised && !self.has_live_leader(now) && !self.outranks(from, last);
-        out.send(from, PeerMessage::PreVoteReply { epoch, granted, promised: self.promised });
-        if let (Role::Looking(Looking { pre_vote: None, .. }), false) = (&self.role, newer) {
+        let granted = granted && self.may_promise_to(last);
+        let (promised, blank) = (self.promised, self.life());
+        out.send(from, PeerMessage::PreVoteReply { epoch, granted, promised, blank });
+        if let (Role::Looking(Looking { pre_vote: None, .. }), false, true) =
+            (&self.role, newer, self.may_stand())
+        {
             // Only a log like this node's can win: do not wait out the back-off.
             self.timers.set(Timer::Election, now.mono);
         }
@@ -120,15 +208,15 @@ impl Replica {
         &mut self,
         now: Now,
         from: PeerId,
-        epoch: Epoch,
-        granted: bool,
-        promised: Epoch,
+        reply: Reply,
         out: &mut Outputs,
     ) {
+        let Reply { epoch, granted, promised, blank } = reply;
         self.epoch_seen = self.epoch_seen.max(promised);
         let Role::Looking(looking) = &mut self.role else { return };
-        let Some((asked, ballot)) = &mut looking.pre_vote else { return };
-        if *asked != epoch {
+        let Some(pre_vote) = &mut looking.pre_vote else { return };
+        pre_vote.answers.insert(from, blank.is_none());
+        if pre_vote.epoch != epoch {
             return;
         }
         if promised >= epoch {
@@ -140,8 +228,9 @@ impl Replica {
         if !granted {
             return;
         }
-        ballot.add(from);
-        if self.voters.won(ballot) {
+        pre_vote.support.add(from, blank);
+        let support = pre_vote.support.clone();
+        if self.elected_by(&support) || self.forms_with(&support) {
             self.stand(now, epoch, out);
         }
     }
@@ -160,8 +249,8 @@ impl Replica {
         };
         let last = self.log.last();
         out.note(Note::Candidate { epoch, last });
-        self.role =
-            Role::Candidate(Candidate { epoch, promises: Ballot::default(), lasts: Vec::new(), tries });
+        let (support, lasts) = (Support::default(), Vec::new());
+        self.role = Role::Candidate(Candidate { epoch, support, supporters_before: 0, lasts, tries });
         self.promise(epoch, self.id, out);
         self.set_election_timer(now, tries);
     }
@@ -174,7 +263,11 @@ impl Replica {
         self.epoch_seen = self.epoch_seen.max(epoch);
         self.journal.forget();
         self.journal.write(Write::Promise { epoch, candidate }, out);
-        self.journal.hold(candidate, Vow::AckEpoch { epoch, candidate, last: self.log.last() });
+        self.journal.hold(candidate, self.vow_to(epoch, candidate));
+    }
+
+    fn vow_to(&self, epoch: Epoch, candidate: PeerId) -> Vow {
+        Vow::AckEpoch { epoch, candidate, last: self.log.last(), blank: self.life() }
     }
 
     /// A candidate, or a leader about to wrap its counter, asks for a promise.
@@ -187,6 +280,9 @@ impl Replica {
         out: &mut Outputs,
     ) {
         self.epoch_seen = self.epoch_seen.max(epoch);
+        if !self.may_promise_to(last) {
+            return;
+        }
         // A promise is not said again with a newer log: this node has followed the epoch's winner meanwhile, so whoever
         // still asks has lost.
         let promised_already =
@@ -194,7 +290,7 @@ impl Replica {
         if promised_already {
             // The answer was lost, or is still on its way to the disk: say it again once it is there.
             if matches!(self.role, Role::Looking(_) | Role::Following(_)) {
-                self.journal.hold(from, Vow::AckEpoch { epoch, candidate: from, last: self.log.last() });
+                self.journal.hold(from, self.vow_to(epoch, from));
             }
             return;
         }
@@ -234,11 +330,10 @@ impl Replica {
         &mut self,
         now: Now,
         from: PeerId,
-        epoch: Epoch,
-        candidate: PeerId,
-        last: Zxid,
+        promise: Promise,
         out: &mut Outputs,
     ) {
+        let Promise { epoch, candidate, last, blank } = promise;
         assert_eq!(
             candidate, self.id,
             "{from:?} promised {epoch:?} to {candidate:?}, and told {:?}",
@@ -247,15 +342,20 @@ impl Replica {
         match &mut self.role {
             Role::Candidate(standing) if standing.epoch == epoch => {
                 assert!(last <= self.log.last(), "{from:?} promised {epoch:?} with the newer log {last:?}");
-                standing.promises.add(from);
+                let first = !standing.support.has(from);
+                standing.support.add(from, blank);
                 let tries = standing.tries;
-                if from != self.id {
+                if from != self.id && first {
                     standing.lasts.push((from, last));
                 }
-                if self.voters.won(&standing.promises) {
+                let support = standing.support.clone();
+                if self.elected_by(&support) {
+                    let Role::Candidate(standing) = &mut self.role else { unreachable!("still a candidate") };
                     let lasts = std::mem::take(&mut standing.lasts);
                     self.lead(now, epoch, &lasts, out);
-                } else if from == self.id {
+                } else if self.forms_with(&support) {
+                    self.form(now, epoch, out);
+                } else if from == self.id && first {
                     // What this log ends with was written before the promise, so it is durable as well.
                     for peer in self.others().iter() {
                         out.send(*peer, PeerMessage::NewEpoch { epoch, last });
@@ -263,7 +363,8 @@ impl Replica {
                     self.set_election_timer(now, tries);
                 }
             }
-            Role::Leading(_) => self.on_roll_promise(now, from, epoch, out),
+            Role::Leading(_) if blank.is_none() => self.on_roll_promise(now, from, epoch, out),
+            Role::Leading(_) => {}
             Role::Looking(_) | Role::Candidate(_) | Role::Following(_) => {}
         }
     }
@@ -271,7 +372,7 @@ impl Replica {
     /// The leader leaves and asks this node, whose log has everything, to stand at once.
     pub(super) fn on_hand_over(&mut self, now: Now, from: PeerId, epoch: Epoch, out: &mut Outputs) {
         let Role::Following(following) = &self.role else { return };
-        if following.leader != from || following.epoch != epoch {
+        if following.leader != from || following.epoch != epoch || !self.is_member() {
             return;
         }
         self.look(now, LookingReason::HandOver, out);

@@ -5,6 +5,7 @@ use crate::ids::{Epoch, PeerId, Zxid};
 use crate::io::{LookingReason, Note, Outputs, Write};
 use crate::replica::forward::Outbox;
 use crate::replica::journal::Vow;
+use crate::replica::membership::Admission;
 use crate::replica::message::PeerMessage;
 use crate::replica::sync::Incoming;
 use crate::replica::{Replica, Retirement, Role};
@@ -31,6 +32,8 @@ pub(super) struct Following {
     pub(super) incoming: Option<Incoming>,
     /// The end of the log that was last reported as a gap, so that each gap is reported once a heartbeat.
     reported: Option<Zxid>,
+    /// The leader's word that this node is a member.
+    pub(super) admitted: Option<Admission>,
 }
 
 /// A leader's sign of life.
@@ -42,12 +45,18 @@ pub(super) struct Heartbeat {
     pub(super) sent: Zxid,
     pub(super) stream: u64,
     pub(super) forwarded: u64,
+    pub(super) admitted: Option<Admission>,
 }
 
 impl Following {
     /// Whether the leader has confirmed that this log, up to somewhere, is its own.
     pub(super) fn verified(&self) -> bool {
         self.verified.is_some()
+    }
+
+    /// How far.
+    pub(super) fn verified_upto(&self) -> Option<Zxid> {
+        self.verified
     }
 
     /// The log is the leader's up to here.
@@ -59,17 +68,22 @@ impl Following {
 impl Replica {
     /// A leader lives. If it is not the one followed so far, follow it.
     pub(super) fn on_heartbeat(&mut self, now: Now, from: PeerId, heartbeat: Heartbeat, out: &mut Outputs) {
-        let Heartbeat { epoch, reign, round, committed, sent, stream, forwarded } = heartbeat;
+        let Heartbeat { epoch, reign, round, committed, sent, stream, forwarded, admitted } = heartbeat;
         if !self.is_current(now, from, epoch, out) && !self.follow_if_newer(now, from, epoch, reign, out) {
             return;
         }
-        let last = self.log.last();
+        let Role::Following(following) = &mut self.role else { unreachable!("a current leader is followed") };
+        following.admitted = admitted;
+        let in_sync = following.in_sync;
+        self.join_if_admitted(out);
+        let (last, member) = (self.log.last(), self.is_member());
+        let membership = self.membership(in_sync);
         let Role::Following(following) = &mut self.role else { unreachable!("a current leader is followed") };
         if following.reign != reign {
             // The same server leads the same epoch twice: impossible, since an epoch is promised to each stay anew.
             panic!("{from:?} leads {epoch:?} in two reigns");
         }
-        out.send(from, PeerMessage::Alive { epoch, round });
+        out.send(from, PeerMessage::Alive { epoch, round, membership });
         following.reported = None;
         if following.incoming.as_mut().is_some_and(Incoming::stands_still) {
             // Its first pieces were late copies, and the leader sends something else by now: ask anew.
@@ -83,7 +97,7 @@ impl Replica {
         }
         if let Some(verified) = following.verified {
             // An acknowledgement may have been lost: it is cheap to say again.
-            self.journal.hold(from, Vow::Ack { epoch, upto: verified });
+            self.journal.hold(from, Vow::Ack { epoch, upto: verified, member });
         }
         let forwarded = if following.stream == stream { forwarded } else { 0 };
         following.outbox.resend(from, epoch, following.stream, forwarded, out);
@@ -164,7 +178,9 @@ impl Replica {
                     outbox: Outbox::default(),
                     incoming: None,
                     reported: None,
+                    admitted: None,
                 }));
+                self.lack = None;
                 self.timers.clear(Timer::Election);
                 self.timers.set(Timer::Sync, now.mono + self.limits.sync);
                 out.note(Note::Following { leader, epoch });
@@ -226,7 +242,8 @@ impl Replica {
         let Role::Following(following) = &mut self.role else { unreachable!("still following") };
         following.verify(upto);
         let verified = following.verified.expect("just verified");
-        self.journal.hold(from, Vow::Ack { epoch, upto: verified });
+        self.join_if_admitted(out);
+        self.journal.hold(from, Vow::Ack { epoch, upto: verified, member: self.is_member() });
         self.commit_as_follower(committed, out);
     }
 

@@ -14,10 +14,12 @@ use crate::io::{Lane, Output, Outputs, Write};
 /// A promise about this node's disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Vow {
-    /// This node follows nobody older than `epoch`, and `candidate` in it. `last` is the end of its log.
-    AckEpoch { epoch: Epoch, candidate: PeerId, last: Zxid },
-    /// Every entry of the leader's history up to `upto` is on this disk.
-    Ack { epoch: Epoch, upto: Zxid },
+    /// This node follows nobody older than `epoch`, and `candidate` in it. `last` is the end of its log. `blank` names
+    /// this run of a process whose disk is no member's: its promise counts for forming a cluster only.
+    AckEpoch { epoch: Epoch, candidate: PeerId, last: Zxid, blank: Option<u64> },
+    /// Every entry of the leader's history up to `upto` is on this disk. It counts for a quorum when this disk is a
+    /// `member`'s.
+    Ack { epoch: Epoch, upto: Zxid, member: bool },
     /// The log was cut as the leader of `epoch` asked, or replaced by its snapshot, and ends at `last`.
     Positioned { epoch: Epoch, last: Zxid, stream: u64 },
 }
@@ -60,9 +62,11 @@ impl Journal {
     pub fn write(&mut self, write: Write, out: &mut Outputs) -> WriteSeq {
         let lane = match write {
             Write::Chunk { .. } => Lane::Snapshot,
-            Write::Append(_) | Write::Promise { .. } | Write::Truncate { .. } | Write::Reset { .. } => {
-                Lane::Log
-            }
+            Write::Append(_)
+            | Write::Promise { .. }
+            | Write::Join
+            | Write::Truncate { .. }
+            | Write::Reset { .. } => Lane::Log,
         };
         let progress = self.progress(lane);
         progress.written.0 += 1;
@@ -152,7 +156,7 @@ mod tests {
     }
 
     fn ack(counter: u32) -> Vow {
-        Vow::Ack { epoch: Epoch(1), upto: Zxid::new(Epoch(1), counter) }
+        Vow::Ack { epoch: Epoch(1), upto: Zxid::new(Epoch(1), counter), member: true }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::io::{LookingReason, Note, Outputs, Write};
 use crate::quorum::Ballot;
 use crate::replica::forward::Barrier;
 use crate::replica::journal::Vow;
+use crate::replica::membership::{Admission, Membership};
 use crate::replica::message::PeerMessage;
 use crate::replica::sync::Outgoing;
 use crate::replica::{Replica, Retirement, Role};
@@ -52,7 +53,13 @@ pub(super) struct Follower {
     pub(super) heard: Instant,
     /// The last heartbeat it answered.
     pub(super) echoed: u64,
-    /// How far its log is durable and known to be this leader's.
+    /// Whether its word counts; so it is taken to be until it says that its disk is blank.
+    pub(super) member: bool,
+    /// The run of its process that asks to be admitted.
+    pub(super) applicant: Option<u64>,
+    /// The one that is admitted, once the entry is committed.
+    pub(super) admitted: Option<Admission>,
+    /// How far its log is durable and known to be this leader's, while it is a member.
     acked: Zxid,
     /// What it has been told is committed.
     told: Zxid,
@@ -102,11 +109,16 @@ impl Replica {
             (epoch, Some(self.id)),
             "leading without this node's own promise"
         );
+        assert!(self.is_member(), "a blank disk is never elected");
+        self.lack = None;
         out.note(Note::Elected { epoch, last: self.log.last() });
         let reign = self.nonce();
         let follower = Follower {
             heard: now.mono,
             echoed: 0,
+            member: true,
+            applicant: None,
+            admitted: None,
             acked: Zxid::ZERO,
             told: Zxid::ZERO,
             feed: Feed::Unknown,
@@ -143,6 +155,11 @@ impl Replica {
         let leading = self.leading_mut();
         leading.epoch = epoch;
         leading.rolling = None;
+        for follower in leading.followers.values_mut() {
+            if let Some(life) = follower.applicant.take() {
+                follower.admitted = Some(Admission { life, since: epoch.opening() });
+            }
+        }
         let origin = Origin { peer: id, stream: leading.reign, number: 0 };
         let waiting = std::mem::take(&mut leading.waiting);
         self.append(now, epoch.opening(), origin, Body::Opening, out);
@@ -178,12 +195,12 @@ impl Replica {
         self.journal.write(Write::Append(entry.clone()), out);
         self.log.append(entry);
         // The leader's own disk counts like any other, and not before it has it.
-        self.journal.hold(self.id, Vow::Ack { epoch: zxid.epoch(), upto: zxid });
+        self.journal.hold(self.id, Vow::Ack { epoch: zxid.epoch(), upto: zxid, member: true });
     }
 
     /// Asks for promises of a new epoch without leaving the lead, because the counter is about to wrap. As in an
     /// election, this node's own promise has to be durable before the others are asked.
-    fn roll(&mut self, out: &mut Outputs) {
+    pub(super) fn roll(&mut self, out: &mut Outputs) {
         let epoch = self.promised.max(self.epoch_seen).next();
         out.note(Note::Rolling { epoch });
         self.leading_mut().rolling = Some(Rolling { epoch, promises: Ballot::default() });
@@ -257,7 +274,15 @@ impl Replica {
         }
     }
 
-    pub(super) fn on_ack(&mut self, now: Now, from: PeerId, epoch: Epoch, upto: Zxid, out: &mut Outputs) {
+    pub(super) fn on_ack(
+        &mut self,
+        now: Now,
+        from: PeerId,
+        epoch: Epoch,
+        upto: Zxid,
+        member: bool,
+        out: &mut Outputs,
+    ) {
         let id = self.id;
         let Role::Leading(leading) = &mut self.role else { return };
         if leading.epoch != epoch {
@@ -273,7 +298,9 @@ impl Replica {
         } else {
             let Some(follower) = leading.followers.get_mut(&from) else { return };
             follower.heard = now.mono;
-            follower.acked = follower.acked.max(upto);
+            if member {
+                follower.acked = follower.acked.max(upto);
+            }
             if let Feed::Streaming { in_flight, bytes, .. } = &mut follower.feed {
                 while let Some((last, weight)) = in_flight.front()
                     && *last <= upto
@@ -326,6 +353,7 @@ impl Replica {
                 Feed::Unknown | Feed::Snapshot(_) => last,
             };
             let (stream, forwarded) = (follower.stream, follower.forwarded);
+            let admitted = follower.admitted.filter(|admission| admission.since <= committed);
             out.send(
                 *peer,
                 PeerMessage::Heartbeat {
@@ -337,6 +365,7 @@ impl Replica {
                     stream,
                     forwarded,
                     checkpoint,
+                    admitted,
                 },
             );
             if let Some(rolling) = &leading.rolling
@@ -347,20 +376,33 @@ impl Replica {
         }
     }
 
-    pub(super) fn on_alive(&mut self, now: Now, from: PeerId, epoch: Epoch, round: u64, out: &mut Outputs) {
+    pub(super) fn on_alive(
+        &mut self,
+        now: Now,
+        from: PeerId,
+        epoch: Epoch,
+        round: u64,
+        membership: Membership,
+        out: &mut Outputs,
+    ) {
         let Role::Leading(leading) = &mut self.role else { return };
         if leading.epoch != epoch || round > leading.round {
             return;
         }
         let Some(follower) = leading.followers.get_mut(&from) else { return };
         follower.heard = now.mono;
-        follower.echoed = follower.echoed.max(round);
+        if membership == Membership::Member {
+            // A blank disk may have forgotten that it promised a newer epoch: it proves nothing.
+            follower.echoed = follower.echoed.max(round);
+        }
+        self.on_membership(from, membership, out);
         self.pass_barriers(out);
     }
 
-    /// Whether a quorum, this node among it, has been heard within this time.
+    /// Whether a quorum of members, this node among it, has been heard within this time.
     pub(super) fn hears_quorum(&self, leading: &Leading, now: Now, within: Duration) -> bool {
-        let heard = leading.followers.values().filter(|follower| now.mono - follower.heard < within).count();
+        let heard = |follower: &&Follower| follower.member && now.mono - follower.heard < within;
+        let heard = leading.followers.values().filter(heard).count();
         heard + 1 >= self.voters.majority()
     }
 

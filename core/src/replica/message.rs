@@ -7,23 +7,27 @@ use serde::{Deserialize, Serialize};
 use crate::entry::{Command, SharedEntry};
 use crate::ids::{Epoch, SessionId, Zxid};
 use crate::replica::journal::{Durable, Vow};
+use crate::replica::membership::{Admission, Membership};
 
 /// A message between peers.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum PeerMessage {
     /// Would you follow me in `epoch`? My log ends at `last`. Changes nothing at the receiver.
     PreVote { epoch: Epoch, last: Zxid },
-    /// The answer. `promised` is the newest epoch the sender has promised.
-    PreVoteReply { epoch: Epoch, granted: bool, promised: Epoch },
+    /// The answer. `promised` is the newest epoch the sender has promised; `blank` names its run, if its disk is no
+    /// member's.
+    PreVoteReply { epoch: Epoch, granted: bool, promised: Epoch, blank: Option<u64> },
     /// Promise me `epoch`: a quorum said it would follow me. My log ends at `last`.
     NewEpoch { epoch: Epoch, last: Zxid },
+    /// All voters have promised me `epoch`, and none has any data: you, in this very run, are a member.
+    Form { epoch: Epoch, life: u64 },
     /// No: I have promised `promised` already, or my log is newer.
     Refused { epoch: Epoch, promised: Epoch },
     /// A promise that rests on the sender's disk.
     Vow(Durable<Vow>),
     /// I lead `epoch`. `reign` tells this stay in the lead from any other, of an earlier run of the process too; it
     /// outlives an epoch that is rolled. `round` numbers the heartbeats; `sent` is how far the receiver has been sent
-    /// the log; `forwarded` is how many commands of its `stream` have arrived.
+    /// the log; `forwarded` is how many commands of its `stream` have arrived; `admitted` makes it a member.
     Heartbeat {
         epoch: Epoch,
         reign: u64,
@@ -33,9 +37,10 @@ pub enum PeerMessage {
         stream: u64,
         forwarded: u64,
         checkpoint: Option<(Zxid, u64)>,
+        admitted: Option<Admission>,
     },
     /// I heard heartbeat `round`, and follow.
-    Alive { epoch: Epoch, round: u64 },
+    Alive { epoch: Epoch, round: u64, membership: Membership },
     /// I follow you in `epoch`; my log ends at `last`; my commands are numbered in `stream`.
     Position { epoch: Epoch, last: Zxid, stream: u64 },
     /// Cut everything after the newest entry you have that is not after `to`, and say where that leaves you.
@@ -69,6 +74,7 @@ impl PeerMessage {
             PeerMessage::PreVote { .. } => "pre-vote",
             PeerMessage::PreVoteReply { .. } => "pre-vote-reply",
             PeerMessage::NewEpoch { .. } => "new-epoch",
+            PeerMessage::Form { .. } => "form",
             PeerMessage::Refused { .. } => "refused",
             PeerMessage::Vow(vow) => match vow.get() {
                 Vow::AckEpoch { .. } => "ack-epoch",

@@ -10,6 +10,9 @@
 //! 3. **Broadcast** (`leader.rs`, `follower.rs`). Propose, ack, commit; acks of entries of older epochs commit nothing
 //!    until a quorum has synced the opening entry, and then all before it is committed with it.
 //!
+//! Of the voters only those count whose disks are members' (`membership.rs`): one that was replaced has to be in sync
+//! with a leader first.
+//!
 //! Commands of followers' clients reach the leader as numbered streams (`forward.rs`).
 
 mod election;
@@ -17,6 +20,7 @@ mod follower;
 mod forward;
 mod journal;
 mod leader;
+mod membership;
 mod message;
 mod sync;
 
@@ -27,7 +31,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use crate::entry::{SharedEntry, Submission};
 use crate::ids::{Epoch, PeerId, WriteSeq, Zxid};
-use crate::io::{Lane, LookingReason, Note, Output, Outputs, Write};
+use crate::io::{Lack, Lane, LookingReason, Note, Output, Outputs, Write};
 use crate::limits::Limits;
 use crate::log::Log;
 use crate::quorum::Voters;
@@ -39,6 +43,8 @@ use follower::Following;
 use journal::Journal;
 pub use journal::{Durable, Vow};
 use leader::Leading;
+use membership::Standing;
+pub use membership::{Admission, Membership};
 pub use message::PeerMessage;
 
 /// One voter's view of the order.
@@ -55,11 +61,14 @@ pub struct Replica {
     /// The newest epoch this node has promised (or is writing its promise of), and to whom.
     promised: Epoch,
     candidate: Option<PeerId>,
+    standing: Standing,
     /// The newest epoch heard of: a new one has to be above it to have a chance.
     epoch_seen: Epoch,
     committed: Zxid,
     role: Role,
     retirement: Retirement,
+    /// What was last said of blank disks being a reason why there is no leader.
+    lack: Option<Lack>,
     /// Peers whose connection broke and that have not been heard since.
     gone: Vec<PeerId>,
     /// Barriers that a quorum has confirmed: the stream, what they cover, and their number.
@@ -68,6 +77,21 @@ pub struct Replica {
     checkpoint: Option<(Zxid, u64)>,
     /// A leader's snapshot that has become this node's history, for the state machine to take over.
     installed: Option<Installed>,
+}
+
+/// The history that a voter's disk gave back.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// The newest epoch promised.
+    pub promised: Epoch,
+    /// To whom.
+    pub candidate: Option<PeerId>,
+    /// Whether the disk is a member's.
+    pub member: bool,
+    /// All entries before the first one, or as many as there are, are in the state.
+    pub base: Zxid,
+    /// The entries after `base`.
+    pub entries: Vec<SharedEntry>,
 }
 
 /// What a voter is, with what that role alone needs.
@@ -119,18 +143,17 @@ pub enum Place {
 }
 
 impl Replica {
-    /// A voter with the history that its disk gave back: entries after `base`, nothing of them known to be committed.
+    /// A voter with the history that its disk gave back, nothing of which is known to be committed but the base.
     pub fn boot(
         id: PeerId,
         voters: Vec<PeerId>,
         limits: Limits,
         seed: u64,
-        base: Zxid,
-        recovered: (Epoch, Option<PeerId>, Vec<SharedEntry>),
+        history: History,
     ) -> Replica {
         let voters = Voters::new(voters);
         assert!(voters.contains(id), "this node, {id:?}, is not among the voters {voters:?}");
-        let (promised, candidate, entries) = recovered;
+        let History { promised, candidate, member, base, entries } = history;
         let log = Log::new(base, entries);
         assert!(
             promised >= log.last().epoch(),
@@ -139,7 +162,7 @@ impl Replica {
         );
         let mut timers = Timers::default();
         timers.set(Timer::Election, Instant(0));
-        Replica {
+        let mut replica = Replica {
             id,
             others: voters.iter().filter(|peer| *peer != id).collect(),
             voters,
@@ -150,15 +173,21 @@ impl Replica {
             log,
             promised,
             candidate,
+            standing: Standing::Member,
             epoch_seen: promised,
             committed: base,
             role: Role::Looking(Looking::started()),
             retirement: Retirement::No,
+            lack: None,
             gone: Vec::new(),
             passed: Vec::new(),
             checkpoint: None,
             installed: None,
+        };
+        if !member {
+            replica.standing = Standing::Blank { life: replica.nonce() };
         }
+        replica
     }
 
     /// A peer said something.
@@ -169,10 +198,12 @@ impl Replica {
         self.gone.retain(|peer| *peer != from);
         match message {
             PeerMessage::PreVote { epoch, last } => self.on_pre_vote(now, from, epoch, last, out),
-            PeerMessage::PreVoteReply { epoch, granted, promised } => {
-                self.on_pre_vote_reply(now, from, epoch, granted, promised, out)
+            PeerMessage::PreVoteReply { epoch, granted, promised, blank } => {
+                let reply = election::Reply { epoch, granted, promised, blank };
+                self.on_pre_vote_reply(now, from, reply, out)
             }
             PeerMessage::NewEpoch { epoch, last } => self.on_new_epoch(now, from, epoch, last, out),
+            PeerMessage::Form { epoch, life } => self.on_form(from, epoch, life, out),
             PeerMessage::Refused { epoch, promised } => self.on_refused(now, epoch, promised, out),
             PeerMessage::Vow(vow) => self.on_vow(now, from, *vow.get(), out),
             PeerMessage::Heartbeat {
@@ -184,12 +215,23 @@ impl Replica {
                 stream,
                 forwarded,
                 checkpoint: _,
+                admitted,
             } => {
-                let heartbeat =
-                    follower::Heartbeat { epoch, reign, round, committed, sent, stream, forwarded };
+                let heartbeat = follower::Heartbeat {
+                    epoch,
+                    reign,
+                    round,
+                    committed,
+                    sent,
+                    stream,
+                    forwarded,
+                    admitted,
+                };
                 self.on_heartbeat(now, from, heartbeat, out)
             }
-            PeerMessage::Alive { epoch, round } => self.on_alive(now, from, epoch, round, out),
+            PeerMessage::Alive { epoch, round, membership } => {
+                self.on_alive(now, from, epoch, round, membership, out)
+            }
             PeerMessage::Position { epoch, last, stream } => {
                 self.on_position(now, from, epoch, last, stream, out)
             }
@@ -434,10 +476,11 @@ impl Replica {
 
     fn on_vow(&mut self, now: Now, from: PeerId, vow: Vow, out: &mut Outputs) {
         match vow {
-            Vow::AckEpoch { epoch, candidate, last } => {
-                self.on_ack_epoch(now, from, epoch, candidate, last, out)
+            Vow::AckEpoch { epoch, candidate, last, blank } => {
+                let promise = election::Promise { epoch, candidate, last, blank };
+                self.on_ack_epoch(now, from, promise, out)
             }
-            Vow::Ack { epoch, upto } => self.on_ack(now, from, epoch, upto, out),
+            Vow::Ack { epoch, upto, member } => self.on_ack(now, from, epoch, upto, member, out),
             Vow::Positioned { epoch, last, stream } => self.on_position(now, from, epoch, last, stream, out),
         }
     }

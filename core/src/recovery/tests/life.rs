@@ -130,7 +130,8 @@ impl Life {
                 };
                 self.write(&Write::Append(entry(next)));
             }
-            50..60 => {
+            50..52 => self.write(&Write::Join),
+            52..60 => {
                 let candidate = PeerId(1 + self.draw(3) as u8);
                 self.write(&Write::Promise { epoch: promised.max(end.epoch()).next(), candidate });
             }
