@@ -148,8 +148,9 @@ pub enum Note {
     InSync { leader: PeerId, epoch: Epoch, last: Zxid },
     /// This node has no leader any more.
     Looking { why: LookingReason },
-    /// The leader opens a new epoch without an election, because the counter is about to wrap.
-    Rolling { epoch: Epoch },
+    /// The leader opens a new epoch without an election: because the counter is about to wrap, or to admit followers
+    /// whose disks were blank.
+    Rolling { epoch: Epoch, admitting: bool },
     /// How the leader brings a follower up to date.
     Synchronizing { follower: PeerId, last: Zxid, plan: SyncPlan },
     /// This node's disk was blank, and has become a member's: its word counts in quorums from here on.

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
-use vivarium_core::io::{LookingReason, Note, SyncPlan};
+use vivarium_core::ids::PeerId;
+use vivarium_core::io::{Lack, LookingReason, Note, SyncPlan};
 
 use crate::bounds;
 
@@ -58,7 +59,14 @@ pub fn note(note: &Note) {
             LookingReason::Started => info!("looking for a leader: this server has just started"),
             why => warn!("looking for a leader, not serving clients: {}", looking_reason(*why)),
         },
-        Note::Rolling { epoch } => info!("zxids of this epoch are used up; opening epoch {epoch}"),
+        Note::Rolling { epoch, admitting: false } => {
+            info!("zxids of this epoch are used up; opening epoch {epoch}");
+        }
+        Note::Rolling { epoch, admitting: true } => {
+            info!("opening epoch {epoch} to count a server whose disk was empty as a voter");
+        }
+        Note::Joined => info!("this server's data directory was new; from here on it counts as a voter"),
+        Note::Lacking(lack) => warn!("no leader: {}", lacking(lack)),
         Note::Synchronizing { follower, last, plan } => {
             let how = match plan {
                 SyncPlan::Diff => "sending the entries it misses",
@@ -100,6 +108,41 @@ fn looking_reason(why: LookingReason) -> &'static str {
         LookingReason::LeftBehind => "this server fell so far behind that it needs a snapshot",
         LookingReason::SyncTooSlow => "synchronization took longer than initLimit allows",
         LookingReason::HandOver => "the leader handed over",
+    }
+}
+
+/// Why blank disks keep an ensemble from electing, and what to do.
+fn lacking(lack: &Lack) -> String {
+    let list = |peers: &[PeerId]| {
+        let word = if peers.len() == 1 { "server" } else { "servers" };
+        let names: Vec<String> = peers.iter().map(|peer| peer.to_string()).collect();
+        format!("{word} {}", names.join(","))
+    };
+    let silent = match &lack.silent[..] {
+        [] => "all servers answer".to_owned(),
+        silent => format!("not heard: {}", list(silent)),
+    };
+    let vote = "vivarium serve --vote-empty";
+    if lack.blank && lack.members.is_empty() && !lack.blanks.is_empty() | !lack.silent.is_empty() {
+        format!(
+            "this server's data directory is new. A new cluster is formed when all its servers are up together ({silent}); \
+             a cluster that exists takes this server in once it has a leader. To form one with a quorum only, start \
+             servers with {vote}"
+        )
+    } else if lack.blank {
+        format!(
+            "this server's data directory is new, and {} has data of an existing cluster: this server can follow, but \
+             not vote before it has copied the data ({silent})",
+            list(&lack.members)
+        )
+    } else {
+        format!(
+            "{} lost its data, or was never started, and cannot vote before it has copied the data from a leader; without \
+             it there is no quorum ({silent}). Start what is down, or restore its data. If a majority's data is gone for \
+             good, start the empty servers with {vote}: the newest data that is left wins, what only the lost disks \
+             held is lost",
+            list(&lack.blanks)
+        )
     }
 }
 

@@ -76,7 +76,7 @@ pub struct MessageKind(pub u8);
 
 impl MessageKind {
     /// The names of all kinds; a kind keeps its place for good, since it is part of the key of a message's luck.
-    pub const NAMES: [&'static str; 18] = [
+    pub const NAMES: [&'static str; 19] = [
         "PreVote",
         "PreVoteReply",
         "NewEpoch",
@@ -95,6 +95,7 @@ impl MessageKind {
         "BarrierPassed",
         "Heard",
         "HandOver",
+        "Form",
     ];
 
     /// The kind of a message.
@@ -118,6 +119,7 @@ impl MessageKind {
             PeerMessage::BarrierPassed { .. } => 15,
             PeerMessage::Heard { .. } => 16,
             PeerMessage::HandOver { .. } => 17,
+            PeerMessage::Form { .. } => 18,
         })
     }
 

@@ -90,7 +90,7 @@ impl Disk {
             .chain(self.snapshots.keys().map(|zxid| FileName::Snapshot(*zxid)))
             .map(|name| name.to_string())
             .collect();
-        let found = Found { identity: self.identity, formatted: self.formatted, names };
+        let found = Found { identity: self.identity, formatted: self.formatted, vouched: false, names };
         let (segments, snapshots) = (&self.segments, &self.snapshots);
         let recovery = recovery::recover(&found, &mut |name, most| {
             let bytes = match name {
@@ -284,6 +284,7 @@ impl Disk {
                     resume.promised = *epoch;
                     resume.candidate = Some(*candidate);
                 }
+                Write::Join => resume.member = true,
                 Write::Truncate { to } => resume.last = *to,
                 Write::Reset { base } => resume.last = *base,
                 Write::Chunk { .. } => panic!("a chunk of a snapshot on the log's lane"),

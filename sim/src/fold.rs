@@ -110,6 +110,7 @@ impl Fold {
             Write::Promise { epoch, candidate } => {
                 self.number(u64::from(epoch.0) << 8 | u64::from(candidate.0));
             }
+            Write::Join => self.number(1),
             Write::Truncate { to } => self.number(to.0),
             Write::Reset { base } => self.number(base.0),
             Write::Chunk { zxid, index, bytes, .. } => {

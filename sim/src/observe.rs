@@ -31,6 +31,8 @@ pub enum Observation<'a> {
     Booted { node: NodeIndex, recovery: &'a Recovery },
     /// A process ends, by crash or orderly. What it left on disk has been told by `Durable`.
     Ended { node: NodeIndex },
+    /// The disk of a node that is down was replaced by an empty one.
+    Wiped { node: NodeIndex },
     /// A node is about to be told this.
     Input { node: NodeIndex, now: Now, input: &'a Input },
     /// A node's step put this out. All outputs of a step are told, in order, before any is carried out.

@@ -202,7 +202,8 @@ impl Replica {
     /// election, this node's own promise has to be durable before the others are asked.
     pub(super) fn roll(&mut self, out: &mut Outputs) {
         let epoch = self.promised.max(self.epoch_seen).next();
-        out.note(Note::Rolling { epoch });
+        let admitting = self.leading_mut().followers.values().any(|follower| follower.applicant.is_some());
+        out.note(Note::Rolling { epoch, admitting });
         self.leading_mut().rolling = Some(Rolling { epoch, promises: Ballot::default() });
         self.promise(epoch, self.id, out);
     }

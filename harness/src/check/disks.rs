@@ -16,6 +16,8 @@ use super::violation;
 pub struct Shadow {
     promised: Epoch,
     candidate: Option<PeerId>,
+    /// Whether it is marked as a member's.
+    member: bool,
     /// The newest whole snapshot.
     snapshot: Zxid,
     /// The one being written: its zxid, and how many chunks there are.
@@ -38,19 +40,28 @@ struct Stretch {
 pub struct Disk {
     written: Shadow,
     durable: Shadow,
+    /// What the last disk held that this node has lost.
+    lost: Shadow,
 }
 
 type Checked = Result<(), Box<Violation>>;
 
 impl Disk {
-    /// What a power cut would leave.
-    pub fn durable(&self) -> &Shadow {
-        &self.durable
-    }
-
     /// What the process has written.
     pub fn written(&self) -> &Shadow {
         &self.written
+    }
+
+    /// The disk is replaced by an empty one.
+    pub fn wiped(&mut self) {
+        self.lost = std::mem::take(&mut self.durable);
+        self.written = Shadow::default();
+    }
+
+    /// Whether an entry is durable here, on a disk that counts; or was, on one that was lost since: whoever was told so
+    /// then is right to count it.
+    pub fn counts_for(&self, zxid: Zxid) -> bool {
+        [&self.durable, &self.lost].into_iter().any(|disk| disk.member && disk.holds(zxid))
     }
 
     /// A write has become durable.
@@ -76,17 +87,18 @@ impl Disk {
         if snapshot != disk.snapshot
             || entries.log != after
             || (recovered.promised, recovered.candidate) != promised
+            || recovered.member != disk.member
         {
             return violation(
                 "recovery",
                 "a node that starts finds all that was durable, and of the rest a prefix",
                 format!(
-                    "node {node} finds snapshot {snapshot:?}, entries {:?}, a promise of {:?} to {:?}",
-                    entries.log, recovered.promised, recovered.candidate
+                    "node {node} finds snapshot {snapshot:?}, entries {:?}, a promise of {:?} to {:?}, a member's mark: {}",
+                    entries.log, recovered.promised, recovered.candidate, recovered.member
                 ),
                 format!(
-                    "snapshot {:?}, entries {after:?}, a promise of {:?} to {:?}",
-                    disk.snapshot, promised.0, promised.1
+                    "snapshot {:?}, entries {after:?}, a promise of {:?} to {:?}, a member's mark: {}",
+                    disk.snapshot, promised.0, promised.1, disk.member
                 ),
             );
         }
@@ -108,7 +120,7 @@ impl Disk {
     pub fn said(&self, node: PeerId, to: PeerId, message: &PeerMessage) -> Checked {
         match message {
             PeerMessage::Vow(vow) => self.check_vow(node, to, vow.get()),
-            PeerMessage::NewEpoch { epoch, .. } => self.check_candidacy(node, *epoch),
+            PeerMessage::NewEpoch { epoch, .. } | PeerMessage::Form { epoch, .. } => self.check_candidacy(node, *epoch),
             // To follow, or to lead.
             PeerMessage::Alive { epoch, .. }
             | PeerMessage::Position { epoch, .. }
@@ -147,6 +159,7 @@ impl Disk {
                     disk.promised, disk.candidate
                 )
             }
+            Write::Join if disk.member => "joins a second time".to_owned(),
             Write::Truncate { to } => {
                 self.check_cut(node, *to, history)?;
                 if disk.contains(*to) {
@@ -167,7 +180,7 @@ impl Disk {
             Write::Chunk { zxid, .. } if !history.contains(*zxid) => {
                 format!("writes a snapshot at {zxid:?}, which nobody has executed")
             }
-            Write::Append(_) | Write::Promise { .. } | Write::Chunk { .. } => return Ok(()),
+            Write::Append(_) | Write::Promise { .. } | Write::Join | Write::Chunk { .. } => return Ok(()),
         };
         violation(
             "writes-fit",
@@ -196,12 +209,15 @@ impl Disk {
         let disk = &self.durable;
         let (promised, promised_to) = disk.promise();
         let kept = match vow {
-            Vow::AckEpoch { epoch, candidate, last } => {
+            Vow::AckEpoch { epoch, candidate, last, blank } => {
                 promised >= *epoch
+                    && (blank.is_some() || disk.member)
                     && (promised > *epoch || promised_to == Some(*candidate))
                     && disk.holds(*last)
             }
-            Vow::Ack { epoch, upto } => promised >= *epoch && disk.holds(*upto),
+            Vow::Ack { epoch, upto, member } => {
+                promised >= *epoch && disk.holds(*upto) && (!member || disk.member)
+            }
             Vow::Positioned { epoch, last, .. } => promised >= *epoch && disk.holds(*last),
         };
         if !kept {
@@ -211,10 +227,11 @@ impl Disk {
                 format!("node {node} says {vow:?}"),
                 format!(
                     "that to be durable; its disk has a promise of {promised:?} to {promised_to:?}, snapshot {:?}, and \
-                     a log from {:?} to {:?}",
+                     a log from {:?} to {:?}; a member's mark: {}",
                     disk.snapshot,
                     disk.base,
-                    disk.last()
+                    disk.last(),
+                    disk.member
                 ),
             );
         }
@@ -298,6 +315,7 @@ impl Shadow {
                 self.promised = *epoch;
                 self.candidate = Some(*candidate);
             }
+            Write::Join => self.member = true,
             Write::Truncate { to } => {
                 while let Some(stretch) = self.log.last_mut()
                     && stretch.last > *to

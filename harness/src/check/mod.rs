@@ -106,7 +106,7 @@ impl Checkers {
             PeerMessage::Heartbeat { committed, .. }
             | PeerMessage::Propose { committed, .. }
             | PeerMessage::Commit { upto: committed, .. } => {
-                self.history.claims(*committed, self.nodes.iter().map(|node| node.disk.durable()))
+                self.history.claims(*committed, self.nodes.iter().map(|node| &node.disk))
             }
             _ => Ok(()),
         }
@@ -166,7 +166,7 @@ impl Checkers {
                 );
             }
             let outcome = (self.model.execute(&entry), self.model.changed());
-            let disks = self.nodes.iter().map(|node| node.disk.durable());
+            let disks = self.nodes.iter().map(|node| &node.disk);
             self.history.extend(entry, digest, outcome, asked, disks)?;
         }
         if self.liveness.keeps_time(node)
@@ -225,6 +225,10 @@ impl Observer for Checkers {
             Observation::Ended { node } => {
                 self.nodes[*node].life += 1;
                 self.liveness.ended(*node);
+                Ok(())
+            }
+            Observation::Wiped { node } => {
+                self.nodes[*node].disk.wiped();
                 Ok(())
             }
             Observation::Input { node, now, input } => self.liveness.input(*node, *now, input, &self.model),

@@ -9,7 +9,7 @@ use vivarium_core::entry::{Body, SharedEntry};
 use vivarium_core::ids::{ConnId, Epoch, Origin, PeerId, Zxid};
 use vivarium_sim::Violation;
 
-use super::disks::Shadow;
+use super::disks::{Disk, Shadow};
 use super::model::Outcome;
 use super::table::Table;
 use super::violation;
@@ -237,7 +237,7 @@ impl History {
         digest: u64,
         (outcome, changed): (Outcome, bool),
         asked: Option<Asked>,
-        disks: impl ExactSizeIterator<Item = &'a Shadow>,
+        disks: impl ExactSizeIterator<Item = &'a Disk>,
     ) -> Checked {
         let zxid = entry.zxid;
         self.durable(zxid, "executed", disks)?;
@@ -268,7 +268,7 @@ impl History {
     pub fn claims<'a>(
         &mut self,
         committed: Zxid,
-        disks: impl ExactSizeIterator<Item = &'a Shadow>,
+        disks: impl ExactSizeIterator<Item = &'a Disk>,
     ) -> Checked {
         if committed <= self.claimed {
             return Ok(());
@@ -282,10 +282,10 @@ impl History {
         &self,
         zxid: Zxid,
         what: &str,
-        disks: impl ExactSizeIterator<Item = &'a Shadow>,
+        disks: impl ExactSizeIterator<Item = &'a Disk>,
     ) -> Checked {
         let nodes = disks.len();
-        let holders = disks.filter(|disk| disk.holds(zxid)).count();
+        let holders = disks.filter(|disk| disk.counts_for(zxid)).count();
         if holders > nodes / 2 {
             return Ok(());
         }

@@ -13,7 +13,7 @@ use vivarium_core::io::{Boot, Input, Lane, Note, Output, Write};
 use vivarium_core::limits::Limits;
 use vivarium_core::record::Resume;
 use vivarium_core::recovery::{Recovered, Recovery};
-use vivarium_core::replica::{PeerMessage, Vow};
+use vivarium_core::replica::{Membership, PeerMessage, Vow};
 use vivarium_core::time::{Now, Timestamp};
 use vivarium_sim::{MS, Observation, Observer, Schedule, Time};
 
@@ -53,6 +53,8 @@ impl Stage {
         stage.see(&Observation::Started { schedule: &schedule });
         for node in 0..3 {
             stage.see(&Observation::Booted { node, recovery: &found(Zxid::ZERO, &[], Epoch(0), None) });
+            stage.write(node, Write::Join);
+            stage.durable(node, &Write::Join);
         }
         stage
     }
@@ -240,6 +242,7 @@ fn found(snapshot: Zxid, entries: &[SharedEntry], promised: Epoch, candidate: Op
         recovered: Recovered {
             promised,
             candidate,
+            member: promised > Epoch(0),
             snapshot: (snapshot != Zxid::ZERO).then(|| (snapshot, Vec::new())),
             entries: entries.to_vec(),
         },
@@ -353,9 +356,9 @@ fn promised_before_it_is_durable() {
     let third = idle(2);
     stage.append(0, &third);
     stage.write(1, Write::Append(third));
-    stage.vow(1, Vow::Ack { epoch: Epoch(1), upto: zxid(1) });
+    stage.vow(1, Vow::Ack { epoch: Epoch(1), upto: zxid(1), member: true });
     stage.expect_clean();
-    stage.vow(1, Vow::Ack { epoch: Epoch(1), upto: zxid(2) });
+    stage.vow(1, Vow::Ack { epoch: Epoch(1), upto: zxid(2), member: true });
     stage.expect("durable-first");
 }
 
@@ -363,8 +366,37 @@ fn promised_before_it_is_durable() {
 fn an_epoch_promised_before_that_is_durable() {
     let mut stage = Stage::serving();
     stage.write(1, Write::Promise { epoch: Epoch(2), candidate: PeerId(3) });
-    stage.vow(1, Vow::AckEpoch { epoch: Epoch(2), candidate: PeerId(3), last: zxid(1) });
+    let (epoch, candidate) = (Epoch(2), PeerId(3));
+    stage.vow(1, Vow::AckEpoch { epoch, candidate, last: zxid(1), blank: None });
     stage.expect("durable-first");
+}
+
+#[test]
+fn a_blank_disk_that_counts_itself() {
+    let mut stage = Stage::serving();
+    stage.see(&Observation::Ended { node: 1 });
+    stage.see(&Observation::Wiped { node: 1 });
+    stage.see(&Observation::Booted { node: 1, recovery: &found(Zxid::ZERO, &[], Epoch(0), None) });
+    stage.write(1, Write::Promise { epoch: Epoch(2), candidate: PeerId(3) });
+    stage.durable(1, &Write::Promise { epoch: Epoch(2), candidate: PeerId(3) });
+    let vow = |blank| Vow::AckEpoch { epoch: Epoch(2), candidate: PeerId(3), last: Zxid::ZERO, blank };
+    stage.vow(1, vow(Some(7)));
+    stage.expect_clean();
+    stage.vow(1, vow(None));
+    stage.expect("durable-first");
+}
+
+#[test]
+fn executed_with_a_copy_on_a_blank_disk() {
+    let mut stage = Stage::serving();
+    stage.see(&Observation::Ended { node: 1 });
+    stage.see(&Observation::Wiped { node: 1 });
+    stage.see(&Observation::Booted { node: 1, recovery: &found(Zxid::ZERO, &[], Epoch(0), None) });
+    stage.expect_clean();
+    let third = request(2, Change::Close);
+    (0..2).for_each(|node| stage.append(node, &third));
+    stage.apply(0, zxid(2), 2);
+    stage.expect("durable-on-quorum");
 }
 
 #[test]
@@ -461,7 +493,7 @@ fn a_candidate_that_asks_before_its_own_promise_is_durable() {
 
 #[test]
 fn an_older_leader_followed_after_a_promise() {
-    let alive = |to| Output::Send { to, message: PeerMessage::Alive { epoch: Epoch(1), round: 1 } };
+    let alive = |to| Output::Send { to, message: PeerMessage::Alive { epoch: Epoch(1), round: 1, membership: Membership::Member } };
     let lead =
         || Output::Send { to: PeerId(1), message: PeerMessage::Commit { epoch: Epoch(1), upto: Zxid::ZERO } };
     for message in [alive(PeerId(1)), lead()] {
@@ -480,7 +512,7 @@ fn an_older_leader_followed_after_a_promise() {
 fn an_acknowledgement_after_a_promise() {
     let mut stage = Stage::serving();
     stage.durable(1, &Write::Promise { epoch: Epoch(2), candidate: PeerId(3) });
-    stage.vow(1, Vow::Ack { epoch: Epoch(1), upto: zxid(1) });
+    stage.vow(1, Vow::Ack { epoch: Epoch(1), upto: zxid(1), member: true });
     stage.expect("promise-kept");
 }
 
@@ -838,7 +870,7 @@ fn an_expiry_decided_while_an_epoch_was_opened() {
         stage.durable(0, &Write::Promise { epoch: Epoch(2), candidate: PeerId(1) });
         stage.write(0, Write::Promise { epoch: Epoch(2), candidate: PeerId(1) });
         stage.later(10_000, &ping());
-        stage.note(0, Note::Rolling { epoch: Epoch(2) });
+        stage.note(0, Note::Rolling { epoch: Epoch(2), admitting: false });
         stage.later(silence, &ping());
         stage.later(100, &Input::Wake);
         let zxid = Epoch(2).opening();

@@ -49,6 +49,7 @@ impl Marker {
                 state.reset_at = seq.0;
                 state.log.reset(*base);
             }
+            Write::Join => {}
             Write::Chunk { zxid, index, last, .. } => self.wrote_chunk(node, *zxid, *index, *last),
         }
     }
@@ -102,7 +103,7 @@ impl Marker {
             Write::Truncate { to } => state.log.durable = state.log.durable.min(*to),
             Write::Reset { base } => state.log.durable = *base,
             Write::Promise { epoch, .. } => self.epochs.entry(*epoch).or_default().promised = true,
-            Write::Chunk { .. } => {}
+            Write::Join | Write::Chunk { .. } => {}
         }
     }
 

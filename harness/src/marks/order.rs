@@ -44,7 +44,7 @@ impl Marker {
                 self.nodes[leader].feeding[node] = None;
             }
             Note::Looking { why } => self.looking(node, *why),
-            Note::Rolling { epoch } => {
+            Note::Rolling { epoch, .. } => {
                 self.nodes[node].rolling = Some(*epoch);
                 self.hit(Mark::EpochRolling);
             }
@@ -290,7 +290,7 @@ impl Marker {
                 }
                 self.hit_if(Mark::BarrierRepeated, again);
             }
-            PeerMessage::PreVoteReply { epoch, granted: false, promised } if promised < epoch => {
+            PeerMessage::PreVoteReply { epoch, granted: false, promised, .. } if promised < epoch => {
                 self.pre_vote_refused(node);
             }
             _ => {}
@@ -386,6 +386,7 @@ impl Marker {
                 self.hit_if(Mark::HeardThroughFollower, leads);
                 self.hit_if(Mark::HeardOfOldEpoch, leads && old);
             }
+            PeerMessage::Form { .. } => {}
             PeerMessage::HandOver { epoch } => {
                 let late = !state.follows_in(from, *epoch);
                 self.hit_if(Mark::LateHandOver, late);
@@ -401,7 +402,7 @@ impl Marker {
     fn vow_arrives(&mut self, node: NodeIndex, from: NodeIndex, vow: &Vow) {
         let state = &self.nodes[node];
         match vow {
-            Vow::Ack { epoch, upto } => {
+            Vow::Ack { epoch, upto, .. } => {
                 let Role::Leading { epoch: led, .. } = state.role else { return };
                 let acked = &mut self.nodes[node].follower_acked[from];
                 let back = *epoch == led && *upto < *acked;

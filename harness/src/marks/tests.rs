@@ -230,13 +230,13 @@ fn an_epoch_is_rolled_with_a_request_waiting() {
     let forward = || PeerMessage::Forward { epoch: Epoch(1), stream: 5, first: 1, commands: Vec::new() };
     told.hears(0, 2, forward());
     assert!(!told.has(Mark::RequestDuringRoll));
-    told.note(0, Note::Rolling { epoch: Epoch(2) });
+    told.note(0, Note::Rolling { epoch: Epoch(2), admitting: false });
     told.hears(0, 2, forward());
     assert!(told.has(Mark::RequestDuringRoll) && !told.has(Mark::EpochRolled));
     told.appends(0, &[(z(2, 0), Body::Opening)]);
     assert!(told.has(Mark::EpochRolled) && told.has(Mark::RollWithUncommitted));
     assert!(!told.has(Mark::EpochRolledTwice) && !told.has(Mark::RollGivenUp));
-    told.note(0, Note::Rolling { epoch: Epoch(3) });
+    told.note(0, Note::Rolling { epoch: Epoch(3), admitting: false });
     told.observe(&Observation::Ended { node: 0 });
     assert!(told.has(Mark::RollGivenUp));
 }

@@ -280,9 +280,10 @@ fn content(message: &PeerMessage) -> Vec<u8> {
 mod tests {
     use super::*;
     use vivarium_core::ids::Epoch;
+    use vivarium_core::replica::Membership;
 
     fn alive(round: u64) -> PeerMessage {
-        PeerMessage::Alive { epoch: Epoch(1), round }
+        PeerMessage::Alive { epoch: Epoch(1), round, membership: Membership::Member }
     }
 
     #[test]

@@ -118,7 +118,7 @@ pub(super) fn message(message: &PeerMessage) -> Told {
         PeerMessage::PreVote { epoch, last } => {
             Told::of(format!("{name} {epoch:?}, log ends {last:?}"), message).at(*last)
         }
-        PeerMessage::PreVoteReply { epoch, granted, promised } => {
+        PeerMessage::PreVoteReply { epoch, granted, promised, .. } => {
             let says = if *granted { "yes" } else { "no" };
             Told::of(format!("{name} {epoch:?}: {says}, promised {promised:?}"), message)
         }
@@ -131,10 +131,14 @@ pub(super) fn message(message: &PeerMessage) -> Told {
         PeerMessage::Vow(vow) => {
             use vivarium_core::replica::Vow;
             match vow.get() {
-                Vow::AckEpoch { epoch, last, .. } => {
-                    Told::of(format!("{name} {epoch:?}, log ends {last:?}"), message).at(*last)
+                Vow::AckEpoch { epoch, last, blank, .. } => {
+                    let blank = if blank.is_some() { ", blank disk" } else { "" };
+                    Told::of(format!("{name} {epoch:?}, log ends {last:?}{blank}"), message).at(*last)
                 }
-                Vow::Ack { upto, .. } => Told::of(format!("{name} up to {upto:?}"), message).at(*upto),
+                Vow::Ack { upto, member, .. } => {
+                    let blank = if *member { "" } else { ", blank disk" };
+                    Told::of(format!("{name} up to {upto:?}{blank}"), message).at(*upto)
+                }
                 Vow::Positioned { epoch, last, .. } => {
                     Told::of(format!("{name} in {epoch:?}, log ends {last:?}"), message).at(*last)
                 }
@@ -143,7 +147,9 @@ pub(super) fn message(message: &PeerMessage) -> Told {
         PeerMessage::Heartbeat { epoch, round, committed, .. } => {
             Told::of(format!("{name} {epoch:?} #{round}, committed {committed:?}"), message)
         }
-        PeerMessage::Alive { epoch, round } => Told::of(format!("{name} {epoch:?} #{round}"), message),
+        PeerMessage::Alive { epoch, round, .. } => {
+            Told::of(format!("{name} {epoch:?} #{round}"), message)
+        }
         PeerMessage::Position { epoch, last, .. } => {
             Told::of(format!("{name} in {epoch:?}, log ends {last:?}"), message).at(*last)
         }

@@ -45,11 +45,13 @@ pub struct Options {
     pub segment_bytes: u64,
     /// `autopurge.snapRetainCount`: how many of the newest snapshots are kept, with the log from the oldest of them on.
     pub retain: usize,
+    /// The operator says that this server votes although its directory is empty.
+    pub vouched: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { segment_bytes: 64 << 20, retain: 3 }
+        Options { segment_bytes: 64 << 20, retain: 3, vouched: false }
     }
 }
 
@@ -240,7 +242,7 @@ fn open_on(
     names.extend(
         log.names()?.into_iter().filter(|name| matches!(FileName::parse(name), Some(FileName::Segment(_)))),
     );
-    let found = Found { identity, formatted: log_used, names };
+    let found = Found { identity, formatted: log_used, vouched: options.vouched, names };
     let mut read = |file: FileName, limit: usize| {
         media(file).read(&file.to_string(), limit).map_err(|error| match error {
             StorageError::Io { source, .. } => source.to_string(),

@@ -20,7 +20,7 @@ use super::*;
 
 const IDENTITY: Identity = Identity { cluster: 0xabc, node: PeerId(2) };
 /// Segments roll after a few groups.
-const SMALL: Options = Options { segment_bytes: 5_000, retain: 2 };
+const SMALL: Options = Options { segment_bytes: 5_000, retain: 2, vouched: false };
 
 fn entry(counter: u32) -> SharedEntry {
     Arc::new(Entry {
