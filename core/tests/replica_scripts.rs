@@ -342,7 +342,10 @@ fn describe(message: &PeerMessage) -> String {
     match message {
         PeerMessage::Vow(vow) => match *vow.get() {
             Vow::AckEpoch { epoch, last, blank, .. } => {
-                format!("ack-epoch {epoch:?}, log to {last:?}{}", if blank.is_some() { ", blank" } else { "" })
+                format!(
+                    "ack-epoch {epoch:?}, log to {last:?}{}",
+                    if blank.is_some() { ", blank" } else { "" }
+                )
             }
             Vow::Ack { upto, member, .. } => format!("ack {upto:?}{}", if member { "" } else { ", blank" }),
             Vow::Positioned { last, .. } => format!("positioned at {last:?}"),

@@ -101,14 +101,8 @@ pub struct Resume {
 
 impl Resume {
     /// Of a log that has never been written.
-    pub const FRESH: Resume = Resume {
-        previous: 0,
-        next: 1,
-        last: Zxid::ZERO,
-        promised: Epoch(0),
-        candidate: None,
-        member: false,
-    };
+    pub const FRESH: Resume =
+        Resume { previous: 0, next: 1, last: Zxid::ZERO, promised: Epoch(0), candidate: None, member: false };
 }
 
 /// Makes the bytes of a log, record after record.

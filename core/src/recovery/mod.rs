@@ -192,7 +192,11 @@ pub fn recover(found: &Found, read: Read<'_>) -> Result<Recovery, Damage> {
     if segments.headers.is_empty() {
         // A snapshot without any log: whatever was promised after it is gone.
         let lost = found.formatted || newest.whole.is_some() || !newest.damaged.is_empty();
-        return if lost { Err(no_log(&newest)) } else { Ok(fresh(segments.next, garbage).vouch(found.vouched)) };
+        return if lost {
+            Err(no_log(&newest))
+        } else {
+            Ok(fresh(segments.next, garbage).vouch(found.vouched))
+        };
     }
 
     let base = newest.whole.as_ref().map_or(Zxid::ZERO, |(zxid, _)| *zxid);
@@ -260,7 +264,8 @@ impl Recovery {
         if vouched && !self.recovered.member {
             self.recovered.member = true;
             self.prelude.push(Write::Join);
-            self.remarks.push("this disk was no member's, and counts as one on the operator's word".to_owned());
+            self.remarks
+                .push("this disk was no member's, and counts as one on the operator's word".to_owned());
         }
         self
     }

@@ -134,7 +134,12 @@ fn sample(groups: &[&[Write]]) -> Sample {
 fn story() -> [Vec<Write>; 4] {
     [
         vec![Write::Promise { epoch: Epoch(1), candidate: PeerId(2) }, append(1, 0), append(1, 1)],
-        vec![append(1, 2), Write::Join, append(1, 3), Write::Promise { epoch: Epoch(2), candidate: PeerId(3) }],
+        vec![
+            append(1, 2),
+            Write::Join,
+            append(1, 3),
+            Write::Promise { epoch: Epoch(2), candidate: PeerId(3) },
+        ],
         vec![Write::Truncate { to: zxid(1, 2) }, append(2, 0), append(2, 1)],
         vec![
             append(2, 2),
@@ -326,7 +331,8 @@ fn a_header_that_never_became_durable_is_dropped() {
 fn another_nodes_or_a_newer_releases_files_are_refused() {
     let sample = story_sample();
     let names = vec![FileName::Segment(1).to_string()];
-    let other = Found { identity: Identity { node: PeerId(9), ..IDENTITY }, formatted: true, vouched: false, names };
+    let other =
+        Found { identity: Identity { node: PeerId(9), ..IDENTITY }, formatted: true, vouched: false, names };
     let refused = recover(&other, &mut |_, _| Ok(sample.bytes.clone())).expect_err("another node's");
     assert!(refused.what.contains("belongs to node 3"), "{refused}");
     assert!(!refused.to_string().contains("remove"), "nobody is told to remove another's data: {refused}");

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use crate::ids::{Epoch, PeerId, Zxid};
 use crate::io::{LookingReason, Note, Outputs, Write};
-use crate::replica::membership::Support;
 use crate::replica::journal::Vow;
+use crate::replica::membership::Support;
 use crate::replica::message::PeerMessage;
 use crate::replica::{Replica, Role};
 use crate::time::{Duration, Now};
@@ -204,13 +204,7 @@ impl Replica {
         }
     }
 
-    pub(super) fn on_pre_vote_reply(
-        &mut self,
-        now: Now,
-        from: PeerId,
-        reply: Reply,
-        out: &mut Outputs,
-    ) {
+    pub(super) fn on_pre_vote_reply(&mut self, now: Now, from: PeerId, reply: Reply, out: &mut Outputs) {
         let Reply { epoch, granted, promised, blank } = reply;
         self.epoch_seen = self.epoch_seen.max(promised);
         let Role::Looking(looking) = &mut self.role else { return };
@@ -326,13 +320,7 @@ impl Replica {
         }
     }
 
-    pub(super) fn on_ack_epoch(
-        &mut self,
-        now: Now,
-        from: PeerId,
-        promise: Promise,
-        out: &mut Outputs,
-    ) {
+    pub(super) fn on_ack_epoch(&mut self, now: Now, from: PeerId, promise: Promise, out: &mut Outputs) {
         let Promise { epoch, candidate, last, blank } = promise;
         assert_eq!(
             candidate, self.id,

@@ -144,13 +144,7 @@ pub enum Place {
 
 impl Replica {
     /// A voter with the history that its disk gave back, nothing of which is known to be committed but the base.
-    pub fn boot(
-        id: PeerId,
-        voters: Vec<PeerId>,
-        limits: Limits,
-        seed: u64,
-        history: History,
-    ) -> Replica {
+    pub fn boot(id: PeerId, voters: Vec<PeerId>, limits: Limits, seed: u64, history: History) -> Replica {
         let voters = Voters::new(voters);
         assert!(voters.contains(id), "this node, {id:?}, is not among the voters {voters:?}");
         let History { promised, candidate, member, base, entries } = history;
@@ -217,16 +211,8 @@ impl Replica {
                 checkpoint: _,
                 admitted,
             } => {
-                let heartbeat = follower::Heartbeat {
-                    epoch,
-                    reign,
-                    round,
-                    committed,
-                    sent,
-                    stream,
-                    forwarded,
-                    admitted,
-                };
+                let heartbeat =
+                    follower::Heartbeat { epoch, reign, round, committed, sent, stream, forwarded, admitted };
                 self.on_heartbeat(now, from, heartbeat, out)
             }
             PeerMessage::Alive { epoch, round, membership } => {

@@ -120,7 +120,9 @@ impl Disk {
     pub fn said(&self, node: PeerId, to: PeerId, message: &PeerMessage) -> Checked {
         match message {
             PeerMessage::Vow(vow) => self.check_vow(node, to, vow.get()),
-            PeerMessage::NewEpoch { epoch, .. } | PeerMessage::Form { epoch, .. } => self.check_candidacy(node, *epoch),
+            PeerMessage::NewEpoch { epoch, .. } | PeerMessage::Form { epoch, .. } => {
+                self.check_candidacy(node, *epoch)
+            }
             // To follow, or to lead.
             PeerMessage::Alive { epoch, .. }
             | PeerMessage::Position { epoch, .. }

@@ -265,11 +265,7 @@ impl History {
     }
 
     /// A leader says that all up to here is committed.
-    pub fn claims<'a>(
-        &mut self,
-        committed: Zxid,
-        disks: impl ExactSizeIterator<Item = &'a Disk>,
-    ) -> Checked {
+    pub fn claims<'a>(&mut self, committed: Zxid, disks: impl ExactSizeIterator<Item = &'a Disk>) -> Checked {
         if committed <= self.claimed {
             return Ok(());
         }
@@ -278,12 +274,7 @@ impl History {
         Ok(())
     }
 
-    fn durable<'a>(
-        &self,
-        zxid: Zxid,
-        what: &str,
-        disks: impl ExactSizeIterator<Item = &'a Disk>,
-    ) -> Checked {
+    fn durable<'a>(&self, zxid: Zxid, what: &str, disks: impl ExactSizeIterator<Item = &'a Disk>) -> Checked {
         let nodes = disks.len();
         let holders = disks.filter(|disk| disk.counts_for(zxid)).count();
         if holders > nodes / 2 {

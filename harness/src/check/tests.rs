@@ -493,7 +493,10 @@ fn a_candidate_that_asks_before_its_own_promise_is_durable() {
 
 #[test]
 fn an_older_leader_followed_after_a_promise() {
-    let alive = |to| Output::Send { to, message: PeerMessage::Alive { epoch: Epoch(1), round: 1, membership: Membership::Member } };
+    let alive = |to| Output::Send {
+        to,
+        message: PeerMessage::Alive { epoch: Epoch(1), round: 1, membership: Membership::Member },
+    };
     let lead =
         || Output::Send { to: PeerId(1), message: PeerMessage::Commit { epoch: Epoch(1), upto: Zxid::ZERO } };
     for message in [alive(PeerId(1)), lead()] {

@@ -147,9 +147,7 @@ pub(super) fn message(message: &PeerMessage) -> Told {
         PeerMessage::Heartbeat { epoch, round, committed, .. } => {
             Told::of(format!("{name} {epoch:?} #{round}, committed {committed:?}"), message)
         }
-        PeerMessage::Alive { epoch, round, .. } => {
-            Told::of(format!("{name} {epoch:?} #{round}"), message)
-        }
+        PeerMessage::Alive { epoch, round, .. } => Told::of(format!("{name} {epoch:?} #{round}"), message),
         PeerMessage::Position { epoch, last, .. } => {
             Told::of(format!("{name} in {epoch:?}, log ends {last:?}"), message).at(*last)
         }
