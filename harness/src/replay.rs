@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use vivarium_sim::{Report, Schedule, Verdict};
 
+use crate::end::Usage;
 use crate::hunt::{self, options::SabotageName};
 use crate::run::{End, Runner, describe, listed};
 use crate::tell::Teller;
@@ -25,6 +26,9 @@ pub struct Args {
     /// A line for each event.
     #[arg(long, short)]
     verbose: bool,
+    /// The file is of a bug that is known and open: 0 when it still fails, 1 when it does not any more.
+    #[arg(long, conflicts_with_all = ["seed", "output"])]
+    expect_fail: bool,
     /// Write the run as a trace file that lists every choice; `-` for the standard output.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -32,10 +36,28 @@ pub struct Args {
 
 /// Run all schedule files of a directory
 #[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct CorpusArgs {
+    #[command(subcommand)]
+    what: Option<CorpusVerb>,
+    #[command(flatten)]
+    files: CorpusFiles,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum CorpusVerb {
+    /// Run them; that is also what `corpus` alone does.
+    Run(CorpusFiles),
+}
+
+#[derive(clap::Args, Debug)]
+struct CorpusFiles {
     /// The directory.
     #[arg(default_value = "traces")]
     directory: PathBuf,
+    /// The files are of bugs that are known and open: 0 when all still fail, 1 when one does not any more.
+    #[arg(long)]
+    expect_fail: bool,
 }
 
 /// The verb `replay`.
@@ -55,7 +77,7 @@ pub fn run(args: &Args) -> Result<End> {
     }
     match (args.seed, &args.file) {
         (Some(number), _) => seed(number, args.sabotage, args.verbose),
-        (None, Some(path)) => file(path, args.verbose),
+        (None, Some(path)) => Ok(judge(path, file(path, args.verbose)?, args.expect_fail)),
         (None, None) => unreachable!("clap demands a seed or a file"),
     }
 }
@@ -65,7 +87,26 @@ pub fn run(args: &Args) -> Result<End> {
 /// # Errors
 /// When the directory or a file cannot be read.
 pub fn run_corpus(args: &CorpusArgs) -> Result<End> {
-    corpus(&args.directory)
+    let files = match &args.what {
+        Some(CorpusVerb::Run(files)) => files,
+        None => &args.files,
+    };
+    corpus(&files.directory, files.expect_fail)
+}
+
+/// What a file's end means where it is expected to fail: the bug is known, and its being gone is the news.
+fn judge(path: &Path, end: End, expect_fail: bool) -> End {
+    match end {
+        End::Broken if expect_fail => {
+            println!("    (known, and still so)");
+            End::Clean
+        }
+        End::Clean if expect_fail => {
+            println!("    fixed? move {} to the traces that hold", path.display());
+            End::Broken
+        }
+        end => end,
+    }
 }
 
 /// Runs the schedule of a seed; `verbose` tells each event.
@@ -123,9 +164,10 @@ pub fn file(path: &Path, verbose: bool) -> Result<End> {
 ///
 /// # Errors
 /// When the directory or a file cannot be read.
-pub fn corpus(directory: &Path) -> Result<End> {
+pub fn corpus(directory: &Path, expect_fail: bool) -> Result<End> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(directory).with_context(|| format!("{}", directory.display()))? {
+    let unreadable = || Usage(format!("cannot read the directory {}", directory.display()));
+    for entry in std::fs::read_dir(directory).with_context(unreadable)? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "sched") {
             files.push(path);
@@ -134,10 +176,10 @@ pub fn corpus(directory: &Path) -> Result<End> {
     files.sort();
     let mut worst = End::Clean;
     for path in &files {
-        worst = worst.max(file(path, false)?);
+        worst = worst.max(judge(path, file(path, false)?, expect_fail));
     }
     println!("{} trace files in {}", files.len(), directory.display());
-    Ok(worst)
+    Ok(if files.is_empty() { End::NothingRan } else { worst })
 }
 
 fn replay(schedule: &Schedule, verbose: bool) -> Report {

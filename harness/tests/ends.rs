@@ -51,6 +51,8 @@ fn a_broken_property_is_1_and_can_be_run_again() {
             .contains("name=\"reads\">\n      <failure")
     );
 
+    assert!(text.contains("  minimal   ") && text.contains("            | format"), "{text}");
+
     // The command that it tells shows the same failure, and so does the file.
     let replay = text.lines().find_map(|line| line.strip_prefix("  replay    ")).expect("a command");
     let words: Vec<&str> = replay.split(' ').skip_while(|word| *word != "replay").collect();
@@ -191,4 +193,30 @@ fn trouble_of_its_own_is_70_and_says_where() {
     assert_eq!(code, 70, "{err}");
     assert!(err.contains("/dev/full") && err.contains("No space left"), "{err}");
     assert!(out.contains("3 schedules, 0 failures"), "{out}");
+}
+
+#[test]
+fn a_corpus_holds_or_is_expected_to_fail() {
+    let traces = folder("corpus");
+    let (code, out, _) = run(harness().args(["corpus", "run"]).arg(&traces));
+    assert!(code == 4 && out.contains("0 trace files"), "{out}");
+    let (code, out, err) = run(harness().arg("corpus").arg(traces.join("nowhere")));
+    assert!(code == 64 && err.contains("cannot read the directory"), "{out}{err}");
+
+    // One that holds, and one that is said to hold and does not.
+    let holds = "format 2\nexpect clean\nseed 7\ndrawn\n";
+    std::fs::write(traces.join("holds.sched"), holds).expect("a writable folder");
+    for arguments in [&["corpus"][..], &["corpus", "run"]] {
+        let (code, out, err) = run(harness().args(arguments).arg(&traces));
+        assert!(code == 0 && out.contains("1 trace files"), "{out}{err}");
+    }
+    let (code, out, _) = run(harness().args(["corpus", "run", "--expect-fail"]).arg(&traces));
+    assert!(code == 1 && out.contains("fixed? move") && out.contains("holds.sched"), "{out}");
+    std::fs::write(traces.join("holds.sched"), format!("{holds}sabotage mute\n")).expect("a writable folder");
+    let (code, out, _) = run(harness().args(["corpus", "run"]).arg(&traces));
+    assert!(code == 1 && out.contains("\"progress\" is broken"), "{out}");
+    let (code, out, _) = run(harness().args(["corpus", "run", "--expect-fail"]).arg(&traces));
+    assert!(code == 0 && out.contains("known, and still so"), "{out}");
+    let (code, out, _) = run(harness().args(["replay", "--expect-fail"]).arg(traces.join("holds.sched")));
+    assert!(code == 0, "{out}");
 }

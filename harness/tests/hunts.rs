@@ -172,7 +172,7 @@ fn the_corners_are_reached() {
 #[test]
 fn the_corpus_holds() {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../traces");
-    let end =
-        vivarium_harness::replay::corpus(std::path::Path::new(directory)).expect("the traces can be read");
+    let end = vivarium_harness::replay::corpus(std::path::Path::new(directory), false)
+        .expect("the traces can be read");
     assert_eq!(end.code(), 0);
 }

@@ -8,7 +8,8 @@ use std::process::{Child, Stdio};
 
 use support::{folder, harness, json, run};
 
-const HUNT: [&str; 8] = ["hunt", "--seeds", "20..53", "--double-check", "10", "--jobs", "1", "--out"];
+const HUNT: [&str; 10] =
+    ["hunt", "--seeds", "20..53", "--double-check", "10", "--jobs", "1", "--shrink", "0", "--out"];
 
 /// Starts all processes at once, each with its own environment, and gives their exit codes.
 fn start_all(out: &Path, options: &[&str], environments: &[Vec<(&str, String)>]) -> Vec<i32> {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::files;
 use super::findings::{Finding, Findings};
 use super::options::SabotageName;
 use super::work::schedule;
@@ -16,8 +17,8 @@ use crate::trace::Trace;
 /// The examples of a run's folder.
 #[derive(Debug, Default)]
 pub struct Examples {
-    /// By signature, the seed that was written.
-    written: BTreeMap<String, u64>,
+    /// By signature, the seed that was written, and whether its minimal form was as well.
+    written: BTreeMap<String, (u64, bool)>,
 }
 
 impl Examples {
@@ -28,14 +29,18 @@ impl Examples {
     pub fn save(&mut self, folder: &Path, findings: &Findings, sabotage: Option<SabotageName>) -> Result<()> {
         for finding in findings.ranked() {
             let failure = &finding.smallest;
-            if self.written.get(&failure.signature) == Some(&failure.seed) {
+            let state = (failure.seed, finding.minimal.is_some());
+            if self.written.get(&failure.signature) == Some(&state) {
                 continue;
             }
             let folder = folder.join("fail").join(&failure.signature);
             std::fs::create_dir_all(&folder)
                 .with_context(|| format!("cannot make the folder {}", folder.display()))?;
             original(finding, sabotage).save(&folder.join("orig.sched"))?;
-            self.written.insert(failure.signature.clone(), failure.seed);
+            if let Some(minimal) = &finding.minimal {
+                files::write(&folder.join("min.sched"), &minimal.text)?;
+            }
+            self.written.insert(failure.signature.clone(), state);
         }
         Ok(())
     }

@@ -66,6 +66,8 @@ impl Files {
     /// When that is not possible.
     pub fn save(&mut self, record: &Record, findings: &Findings) -> Result<()> {
         self.examples.save(&self.folder, findings, record.options.sabotage)?;
+        let ranked = serde_json::to_string_pretty(&findings.ranked())? + "\n";
+        write(&self.folder.join("findings.json"), &ranked)?;
         write(&self.folder.join("junit.xml"), &junit::xml(record, findings))?;
         // Last: who finds an end in it finds the rest complete.
         write(&self.folder.join("run.json"), &(serde_json::to_string_pretty(record)? + "\n"))

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use vivarium_sim::{Report, Verdict};
 
+use super::minimal::Minimal;
+
 /// The property that no checker watches: that a seed gives the same run each time.
 pub const DETERMINISM: &str = "determinism";
 
@@ -102,7 +104,7 @@ impl Failure {
 }
 
 /// Failures that look alike.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Finding {
     /// How many seeds.
     pub seeds: u64,
@@ -110,13 +112,26 @@ pub struct Finding {
     pub least_seeds: Vec<u64>,
     /// The one that fails in the fewest events.
     pub smallest: Failure,
+    /// What is left of that one when everything is left out that can be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimal: Option<Minimal>,
+}
+
+impl Finding {
+    /// Whether another breaks the same property with the same kinds of faults: likely the same bug, seen elsewhere.
+    pub fn is_like(&self, other: &Finding) -> bool {
+        let shape = |finding: &Finding| finding.minimal.as_ref().map(|minimal| minimal.shape.clone());
+        self.smallest.property == other.smallest.property
+            && shape(self).is_some()
+            && shape(self) == shape(other)
+    }
 }
 
 /// How many seeds of a finding are named.
 const NAMED_MAX: usize = 8;
 
 /// All failures, by signature.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Findings {
     by_signature: BTreeMap<String, Finding>,
 }
@@ -125,7 +140,8 @@ impl Findings {
     /// Takes one in. Whether it is the first of its kind.
     pub fn add(&mut self, failure: Failure) -> bool {
         let Some(finding) = self.by_signature.get_mut(&failure.signature) else {
-            let finding = Finding { seeds: 1, least_seeds: vec![failure.seed], smallest: failure };
+            let finding =
+                Finding { seeds: 1, least_seeds: vec![failure.seed], smallest: failure, minimal: None };
             self.by_signature.insert(finding.smallest.signature.clone(), finding);
             return true;
         };
@@ -135,6 +151,7 @@ impl Findings {
         finding.least_seeds.truncate(NAMED_MAX);
         if failure.size() < finding.smallest.size() {
             finding.smallest = failure;
+            finding.minimal = None;
         }
         false
     }
@@ -142,6 +159,13 @@ impl Findings {
     /// All, the most frequent first, then the smallest.
     pub fn ranked(&self) -> Vec<&Finding> {
         let mut all: Vec<_> = self.by_signature.values().collect();
+        all.sort_by_key(|finding| (std::cmp::Reverse(finding.seeds), finding.smallest.size()));
+        all
+    }
+
+    /// The same, to be added to.
+    pub fn ranked_mut(&mut self) -> Vec<&mut Finding> {
+        let mut all: Vec<_> = self.by_signature.values_mut().collect();
         all.sort_by_key(|finding| (std::cmp::Reverse(finding.seeds), finding.smallest.size()));
         all
     }

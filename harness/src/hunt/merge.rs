@@ -41,6 +41,8 @@ struct Run {
     folder: PathBuf,
     record: Record,
     failures: Vec<Failure>,
+    /// What it said of its failures; nothing if it was killed before it could.
+    findings: Vec<Finding>,
 }
 
 /// What several runs come to.
@@ -170,7 +172,11 @@ impl Run {
             record.format
         );
         let (failures, _) = read_failures(folder)?;
-        Ok(Run { folder: folder.to_path_buf(), record, failures })
+        let path = folder.join("findings.json");
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let findings = serde_json::from_str(&text)
+            .with_context(|| format!("{} is not what `harness hunt --out` writes", path.display()))?;
+        Ok(Run { folder: folder.to_path_buf(), record, failures, findings })
     }
 
     fn end(&self) -> End {
@@ -217,6 +223,12 @@ fn merge(mut runs: Vec<Run>, force: bool) -> Result<(Merged, End)> {
         if seen.insert((failure.seed, &failure.signature)) {
             findings.add(failure.clone());
         }
+    }
+    for finding in findings.ranked_mut() {
+        let told = runs.iter().flat_map(|run| &run.findings);
+        let same =
+            told.filter(|other| other.smallest == finding.smallest).find_map(|other| other.minimal.clone());
+        finding.minimal = same;
     }
     let first = &runs[0].record;
     let (whole, open_ended) = (first.options.seeds.clone(), first.options.open_ended);

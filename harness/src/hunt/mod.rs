@@ -9,6 +9,7 @@
 //!   record     run.json: what was asked, what was run, how it ended
 //!   files      the folder of results
 //!   examples   in it, the schedules that failed
+//!   minimal    what is left of them when everything is left out that can be
 //!   junit tell    the same for CI systems and for people
 //!   merge      the results of several shards made one
 //!   determinism   the same seed twice: where do two runs part?
@@ -22,6 +23,7 @@ pub mod findings;
 pub mod hashes;
 pub mod junit;
 pub mod merge;
+pub mod minimal;
 pub mod options;
 pub mod progress;
 pub mod record;
@@ -109,6 +111,10 @@ pub fn hunt<R: Run>(plan: &Plan, runner: impl Fn() -> R + Sync, interrupted: &At
             }
         }
     });
+    if !interrupted.load(Relaxed) && !book.findings.is_empty() {
+        let findings = book.findings.ranked_mut().into_iter();
+        minimal::make_small(findings, plan.sabotage, plan.shrink, plan.jobs, interrupted);
+    }
     book.close()
 }
 

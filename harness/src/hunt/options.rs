@@ -31,11 +31,15 @@ pub struct Args {
     /// Stop at this many failing seeds [default: 10].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     failures: Option<u64>,
+    /// In the end, make one failing schedule of each kind small, for at most this long in all; 0 for not at all
+    /// [default: 20s].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    shrink: Option<Duration>,
     /// How many threads; 0 for one per core [default: 0].
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     jobs: usize,
-    /// Write results into a new folder of this one, with a link `latest` to it: run.json, failures.jsonl, junit.xml,
-    /// coverage.json, fail/SIGNATURE/.
+    /// Write results into a new folder of this one, with a link `latest` to it: run.json, findings.json,
+    /// failures.jsonl, junit.xml, fail/SIGNATURE/*.sched.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Write JUnit's XML here: a test case for each property.
@@ -78,9 +82,9 @@ pub enum Profile {
     Smoke,
     /// For each change: --seeds 20000 --from commit --time 10m --double-check 5 --failures 10
     Pr,
-    /// Every night, on each shard: --time 1h --double-check 5 --failures 100
+    /// Every night, on each shard: --time 1h --double-check 5 --failures 100 --shrink 5m
     Nightly,
-    /// Until something turns up: --time 12h --double-check 1 --failures 1000
+    /// Until something turns up: --time 12h --double-check 1 --failures 1000 --shrink 10m
     Soak,
 }
 
@@ -90,18 +94,19 @@ struct Bundle {
     minutes: Option<u64>,
     double_check: u32,
     failures: u64,
+    shrink_seconds: u64,
 }
 
 impl Profile {
     fn bundle(profile: Option<Profile>) -> Bundle {
-        let (seeds, from, minutes, double_check, failures) = match profile {
-            None => (None, None, None, 5, 10),
-            Some(Profile::Smoke) => (Some(300), None, None, 20, 1),
-            Some(Profile::Pr) => (Some(20_000), Some(From::Commit), Some(10), 5, 10),
-            Some(Profile::Nightly) => (None, None, Some(60), 5, 100),
-            Some(Profile::Soak) => (None, None, Some(12 * 60), 1, 1000),
+        let (seeds, from, minutes, double_check, failures, shrink_seconds) = match profile {
+            None => (None, None, None, 5, 10, 20),
+            Some(Profile::Smoke) => (Some(300), None, None, 20, 1, 20),
+            Some(Profile::Pr) => (Some(20_000), Some(From::Commit), Some(10), 5, 10, 20),
+            Some(Profile::Nightly) => (None, None, Some(60), 5, 100, 300),
+            Some(Profile::Soak) => (None, None, Some(12 * 60), 1, 1000, 600),
         };
-        Bundle { seeds, from, minutes, double_check, failures }
+        Bundle { seeds, from, minutes, double_check, failures, shrink_seconds }
     }
 }
 
@@ -228,6 +233,8 @@ pub struct Plan {
     pub double_check: u32,
     /// How many failing seeds are enough.
     pub failures_max: u64,
+    /// How long failing schedules are made small.
+    pub shrink: Duration,
     /// Threads, at least one.
     pub jobs: usize,
     /// Where results go.
@@ -265,6 +272,7 @@ impl Args {
             profile: self.profile,
             double_check: self.double_check.unwrap_or(bundle.double_check),
             failures_max: self.failures.unwrap_or(bundle.failures),
+            shrink: self.shrink.unwrap_or(Duration::from_secs(bundle.shrink_seconds)),
             jobs,
             out: self.out.clone(),
             junit: self.junit.clone(),
@@ -408,8 +416,8 @@ mod tests {
                 continue;
             };
             assert_eq!(
-                (spelled.share, spelled.time, spelled.double_check, spelled.failures_max),
-                (named.share, named.time, named.double_check, named.failures_max),
+                (spelled.share, spelled.time, spelled.double_check, spelled.failures_max, spelled.shrink),
+                (named.share, named.time, named.double_check, named.failures_max, named.shrink),
                 "{help}"
             );
         }

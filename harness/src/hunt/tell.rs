@@ -5,6 +5,7 @@ use std::fmt::Write;
 use anyhow::{Context, Result};
 
 use super::findings::{Finding, Findings};
+use super::minimal::{Minimal, decisions};
 use super::progress::{grouped, say, span};
 use super::record::{Reason, Record};
 
@@ -36,6 +37,32 @@ pub fn finding(finding: &Finding) -> String {
         let _ = write!(text, "\n  also      seeds {}{more}", others.join(", "));
     }
     let _ = write!(text, "\n  replay    {}", failure.replay);
+    if let Some(minimal) = &finding.minimal {
+        let _ = write!(text, "\n  minimal   {}", small(minimal));
+    }
+    text
+}
+
+/// More lines than this are better read in the file.
+const LINES_MAX: usize = 24;
+
+/// What is left of a schedule, in words and in full.
+fn small(minimal: &Minimal) -> String {
+    let mut text = format!(
+        "{} decisions of {}, {} nodes, {} events ({} replays, {:.1} s{}): {}",
+        minimal.decisions,
+        minimal.decisions_before,
+        minimal.nodes,
+        grouped(minimal.events),
+        grouped(minimal.replays),
+        minimal.seconds,
+        if minimal.complete { "" } else { "; there was no time for more" },
+        minimal.shape,
+    );
+    let lines: Vec<&str> = decisions(&minimal.text).collect();
+    if lines.len() <= LINES_MAX {
+        lines.iter().for_each(|line| text.push_str(&format!("\n            | {line}")));
+    }
     text
 }
 
@@ -96,6 +123,13 @@ pub fn end(record: &Record, findings: &Findings) -> String {
     let ranked = findings.ranked();
     for (index, one) in ranked.iter().enumerate() {
         let _ = writeln!(text, "\nfailure {} of {}: {}", index + 1, ranked.len(), finding(one));
+        if let Some(alike) = ranked[..index].iter().find(|other| other.is_like(one)) {
+            let _ = writeln!(
+                text,
+                "  perhaps   the same as {}: it takes the same faults",
+                alike.smallest.signature
+            );
+        }
     }
     if !ranked.is_empty() {
         text.push('\n');
