@@ -99,7 +99,9 @@ fn failures_of_all_shards_are_joined_by_signature() {
     // Three shards and a single process come to the same: the same findings with the same smallest examples.
     assert!(!from_apart["findings"].as_array().expect("findings").is_empty());
     assert_eq!(from_apart["findings"], from_whole["findings"]);
-    for key in ["schedules", "failures", "first_failing_seed", "double_checked", "events", "signatures"] {
+    for key in
+        ["schedules", "failures", "first_failing_seed", "double_checked", "events", "signatures", "marks_hit"]
+    {
         assert_eq!(from_apart["totals"][key], from_whole["totals"][key], "{key}");
     }
     let seeds = |folder: &Path| -> BTreeSet<u64> {
@@ -108,6 +110,9 @@ fn failures_of_all_shards_are_joined_by_signature() {
         text.lines().map(|line| parse(line)["seed"].as_u64().expect("a seed")).collect()
     };
     assert_eq!(seeds(&joined), seeds(&whole));
+    let (marks, marks_whole) = (joined.join("latest/coverage.json"), whole.join("latest/coverage.json"));
+    assert_eq!(json(&marks), json(&marks_whole));
+    assert!(json(&marks)["marks"].as_object().is_some_and(|marks| marks.len() > 10));
     assert_eq!(json(&joined.join("latest/merge.json"))["gaps"], serde_json::json!([]));
     assert!(joined.join("latest/junit.xml").is_file() && joined.join("latest/fail").is_dir());
 }

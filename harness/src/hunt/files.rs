@@ -11,6 +11,7 @@ use super::examples::Examples;
 use super::findings::{Failure, Findings};
 use super::junit;
 use super::record::Record;
+use crate::marks::Coverage;
 
 /// Where a hunt's results go.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl Files {
         let failures = OpenOptions::new().create(true).append(true).open(&path);
         let failures = failures.with_context(|| cannot("write", &path))?;
         let mut files = Files { folder, failures, examples: Examples::default() };
-        files.save(record, &Findings::default())?;
+        files.save(record, &Findings::default(), None)?;
         link_latest(out, &record.run).with_context(|| cannot("make the link", &out.join("latest")))?;
         Ok(files)
     }
@@ -64,7 +65,11 @@ impl Files {
     ///
     /// # Errors
     /// When that is not possible.
-    pub fn save(&mut self, record: &Record, findings: &Findings) -> Result<()> {
+    pub fn save(&mut self, record: &Record, findings: &Findings, coverage: Option<&Coverage>) -> Result<()> {
+        if let Some(coverage) = coverage {
+            let text = serde_json::to_string_pretty(coverage)? + "\n";
+            write(&self.folder.join("coverage.json"), &text)?;
+        }
         self.examples.save(&self.folder, findings, record.options.sabotage)?;
         let ranked = serde_json::to_string_pretty(&findings.ranked())? + "\n";
         write(&self.folder.join("findings.json"), &ranked)?;

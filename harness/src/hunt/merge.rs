@@ -15,6 +15,7 @@ use super::record::{Exit, FORMAT, Reason, Record, Totals};
 use super::shard::Shard;
 use super::tell;
 use crate::end::{End, Usage};
+use crate::marks::Coverage;
 
 /// Join the results of several shards
 #[derive(clap::Args, Debug)]
@@ -43,6 +44,7 @@ struct Run {
     failures: Vec<Failure>,
     /// What it said of its failures; nothing if it was killed before it could.
     findings: Vec<Finding>,
+    coverage: Option<Coverage>,
 }
 
 /// What several runs come to.
@@ -59,6 +61,9 @@ struct Merged {
     notes: Vec<String>,
     #[serde(skip)]
     findings: Findings,
+    /// The marks of all that counted them.
+    #[serde(skip)]
+    coverage: Option<Coverage>,
 }
 
 /// One of them.
@@ -112,14 +117,14 @@ pub fn run(args: &Args) -> Result<End> {
                 files.failure(&failure)?;
             }
         }
-        files.save(&merged.record, &merged.findings)?;
+        files.save(&merged.record, &merged.findings, merged.coverage.as_ref())?;
         files::write(&files.folder.join("merge.json"), &(serde_json::to_string_pretty(&merged)? + "\n"))?;
         say(&format!("joined results go to {}", files.folder.display()));
     }
     if let Some(path) = &args.junit {
         files::write(path, &super::junit::xml(&merged.record, &merged.findings))?;
     }
-    tell::publish(&merged.record, &merged.findings)?;
+    tell::publish(&merged.record, &merged.findings, merged.coverage.as_ref())?;
     if args.json {
         let summary = Summary { findings: merged.findings.ranked(), merged: &merged };
         say(&serde_json::to_string(&summary)?);
@@ -176,7 +181,17 @@ impl Run {
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let findings = serde_json::from_str(&text)
             .with_context(|| format!("{} is not what `harness hunt --out` writes", path.display()))?;
-        Ok(Run { folder: folder.to_path_buf(), record, failures, findings })
+        // A run that did not count marks has no such file.
+        let path = folder.join("coverage.json");
+        let coverage = match fs::read_to_string(&path) {
+            Ok(text) => Some(
+                serde_json::from_str(&text)
+                    .with_context(|| format!("{} is not what `harness hunt --out` writes", path.display()))?,
+            ),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        };
+        Ok(Run { folder: folder.to_path_buf(), record, failures, findings, coverage })
     }
 
     fn end(&self) -> End {
@@ -230,6 +245,10 @@ fn merge(mut runs: Vec<Run>, force: bool) -> Result<(Merged, End)> {
             told.filter(|other| other.smallest == finding.smallest).find_map(|other| other.minimal.clone());
         finding.minimal = same;
     }
+    let mut coverage: Option<Coverage> = None;
+    for counted in runs.iter().filter_map(|run| run.coverage.as_ref()) {
+        coverage.get_or_insert_with(Coverage::new).merge(counted);
+    }
     let first = &runs[0].record;
     let (whole, open_ended) = (first.options.seeds.clone(), first.options.open_ended);
     let wanted: Vec<Range<u64>> = if open_ended {
@@ -279,6 +298,7 @@ fn merge(mut runs: Vec<Run>, force: bool) -> Result<(Merged, End)> {
     record.ran = runs.iter().map(|run| run.record.ran.start).min().unwrap_or_default()
         ..runs.iter().map(|run| run.record.ran.end).max().unwrap_or_default();
     record.totals = sum(&runs, &findings);
+    record.totals.marks_hit = coverage.as_ref().map(super::hit);
     record.totals.undetermined = gaps.iter().map(|gap| gap.end - gap.start).sum();
     record.exit = Some(Exit { code: end.code(), meaning: end.words().into(), reason });
     let parts = runs.iter().map(|run| Part {
@@ -288,7 +308,7 @@ fn merge(mut runs: Vec<Run>, force: bool) -> Result<(Merged, End)> {
         exit: run.record.exit.clone(),
     });
     let shards = parts.collect();
-    Ok((Merged { record, shards, gaps, overlaps, notes, findings }, end))
+    Ok((Merged { record, shards, gaps, overlaps, notes, findings, coverage }, end))
 }
 
 /// Runs of another commit or with other options say nothing about this one.

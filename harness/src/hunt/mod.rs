@@ -39,13 +39,14 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
 
 use crate::end::End;
+use crate::marks::{Coverage, Mark};
 use files::Files;
 use findings::{Failure, Finding, Findings};
 pub use options::Args;
 use options::Plan;
 use progress::{Progress, Snapshot, say};
 use record::{Exit, Reason, Record, Totals};
-use work::{MaybeFickle, Run, Tally, work};
+use work::{Hunter, Run, Tally, work};
 
 /// How often results are written while a hunt runs and finds nothing.
 const SAVE_EVERY: Duration = Duration::from_secs(20);
@@ -79,7 +80,7 @@ pub fn run(args: &Args) -> Result<End> {
         .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupted)))
         .context("cannot listen to signals")?;
     }
-    hunt(&plan, || MaybeFickle::new(plan.fickle), &interrupted)
+    hunt(&plan, || Hunter::new(&plan), &interrupted)
 }
 
 /// Runs the plan with runners of this make, until it is done or interrupted.
@@ -94,7 +95,14 @@ pub fn hunt<R: Run>(plan: &Plan, runner: impl Fn() -> R + Sync, interrupted: &At
         None => None,
     };
     begin(plan, &record, files.as_ref());
-    let mut book = Book { plan, record, findings: Findings::default(), files: files.take(), trouble: None };
+    let mut book = Book {
+        plan,
+        record,
+        findings: Findings::default(),
+        coverage: None,
+        files: files.take(),
+        trouble: None,
+    };
     let tally = Tally::new(plan.share.mine.clone(), plan.jobs);
     if plan.time.is_some_and(|limit| limit.is_zero()) {
         tally.stop();
@@ -143,6 +151,7 @@ struct Book<'a> {
     plan: &'a Plan,
     record: Record,
     findings: Findings,
+    coverage: Option<Coverage>,
     files: Option<Files>,
     /// Why results cannot be written any more.
     trouble: Option<anyhow::Error>,
@@ -184,7 +193,7 @@ impl Book<'_> {
                     totals,
                     planned: (!self.plan.share.open_ended).then(|| self.planned()),
                     limit: self.plan.time.map(|limit| limit.as_secs_f64()),
-                    coverage: None,
+                    coverage: tally.coverage().map(|coverage| (hit(&coverage), Mark::COUNT)),
                 }
             });
         }
@@ -229,13 +238,15 @@ impl Book<'_> {
         totals.jobs = self.plan.jobs;
         totals.signatures = self.findings.len() as u64;
         totals.undetermined = if self.plan.share.open_ended { 0 } else { self.record.planned.end - ran.end };
+        self.coverage = tally.coverage();
+        totals.marks_hit = self.coverage.as_ref().map(hit);
         self.record.ran = ran;
         self.record.totals = totals;
     }
 
     fn save(&mut self) {
         if let Some(files) = &mut self.files
-            && let Err(error) = files.save(&self.record, &self.findings)
+            && let Err(error) = files.save(&self.record, &self.findings, self.coverage.as_ref())
         {
             self.trouble.get_or_insert(error);
         }
@@ -250,7 +261,7 @@ impl Book<'_> {
         {
             trouble.get_or_insert(error);
         }
-        if let Err(error) = tell::publish(&self.record, &self.findings) {
+        if let Err(error) = tell::publish(&self.record, &self.findings, self.coverage.as_ref()) {
             trouble.get_or_insert(error);
         }
         if self.plan.json {
@@ -276,6 +287,11 @@ impl Book<'_> {
     }
 }
 
+/// How many marks were hit.
+pub fn hit(coverage: &Coverage) -> usize {
+    Mark::COUNT - coverage.missing(1).count()
+}
+
 /// What is said as soon as something of a new kind fails.
 fn first_words(failure: &Failure) -> String {
     format!(
@@ -283,3 +299,6 @@ fn first_words(failure: &Failure) -> String {
         failure.seed, failure.property, failure.signature, failure.replay
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,9 +39,12 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     jobs: usize,
     /// Write results into a new folder of this one, with a link `latest` to it: run.json, findings.json,
-    /// failures.jsonl, junit.xml, fail/SIGNATURE/*.sched.
+    /// failures.jsonl, coverage.json, junit.xml, fail/SIGNATURE/*.sched.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Do not count marks, the points of interest that runs come to.
+    #[arg(long)]
+    no_coverage: bool,
     /// Write JUnit's XML here: a test case for each property.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -239,6 +242,8 @@ pub struct Plan {
     pub jobs: usize,
     /// Where results go.
     pub out: Option<PathBuf>,
+    /// Whether marks are counted.
+    pub coverage: bool,
     /// Where JUnit's XML goes, besides.
     pub junit: Option<PathBuf>,
     /// Whether the last line is a JSON object.
@@ -275,6 +280,7 @@ impl Args {
             shrink: self.shrink.unwrap_or(Duration::from_secs(bundle.shrink_seconds)),
             jobs,
             out: self.out.clone(),
+            coverage: !self.no_coverage,
             junit: self.junit.clone(),
             json: self.json,
             sabotage: self.sabotage,

@@ -128,6 +128,9 @@ pub struct Totals {
     pub schedules_per_second_per_core: f64,
     /// First runs only.
     pub events_per_second_per_core: f64,
+    /// Marks that were hit, if they were counted.
+    #[serde(default)]
+    pub marks_hit: Option<usize>,
     /// The seed that took longest,
     pub slowest_seed: Option<u64>,
     /// and how long.

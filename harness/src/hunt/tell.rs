@@ -8,6 +8,7 @@ use super::findings::{Finding, Findings};
 use super::minimal::{Minimal, decisions};
 use super::progress::{grouped, say, span};
 use super::record::{Reason, Record};
+use crate::marks::{Coverage, Mark};
 
 /// One kind of failure, in full.
 pub fn finding(finding: &Finding) -> String {
@@ -77,7 +78,7 @@ pub fn headline(record: &Record) -> String {
 }
 
 /// The last lines: what was run, how fast, how it ended.
-pub fn totals(record: &Record) -> String {
+pub fn totals(record: &Record, coverage: Option<&Coverage>) -> String {
     let totals = &record.totals;
     let mut text = format!(
         "{} schedules, {} failures, {} events in {:.1} s: {:.0} schedules and {:.0} events per second and core; {} run \
@@ -105,6 +106,9 @@ pub fn totals(record: &Record) -> String {
     if let (Some(seed), true) = (totals.slowest_seed, totals.slowest_seconds >= 0.01) {
         let _ = write!(text, ", slowest seed {seed} with {:.2} s", totals.slowest_seconds);
     }
+    if let Some(coverage) = coverage {
+        let _ = write!(text, "\n{}", marks(coverage));
+    }
     if let Some(exit) = &record.exit {
         if exit.reason != Reason::Complete {
             let _ = write!(text, "\nended early: {}", exit.reason.words());
@@ -117,8 +121,23 @@ pub fn totals(record: &Record) -> String {
     text
 }
 
+/// No more marks than this are named.
+const NAMED_MAX: usize = 6;
+
+/// How many marks were hit, and some of those that were not.
+fn marks(coverage: &Coverage) -> String {
+    let never: Vec<&str> = coverage.missing(1).map(Mark::name).collect();
+    let mut text = format!("coverage: {} of {} marks hit", Mark::COUNT - never.len(), Mark::COUNT);
+    if !never.is_empty() {
+        let more = if never.len() > NAMED_MAX { ", ..." } else { "" };
+        let named = &never[..never.len().min(NAMED_MAX)];
+        let _ = write!(text, "; {} never: {}{more}", never.len(), named.join(", "));
+    }
+    text
+}
+
 /// Everything that is said at the end.
-pub fn end(record: &Record, findings: &Findings) -> String {
+pub fn end(record: &Record, findings: &Findings, coverage: Option<&Coverage>) -> String {
     let mut text = String::new();
     let ranked = findings.ranked();
     for (index, one) in ranked.iter().enumerate() {
@@ -134,21 +153,21 @@ pub fn end(record: &Record, findings: &Findings) -> String {
     if !ranked.is_empty() {
         text.push('\n');
     }
-    text + &totals(record)
+    text + &totals(record, coverage)
 }
 
 /// Says everything at the end: to people, and where GitHub runs it, to GitHub.
 ///
 /// # Errors
 /// When GitHub's summary cannot be written.
-pub fn publish(record: &Record, findings: &Findings) -> Result<()> {
-    let text = end(record, findings);
+pub fn publish(record: &Record, findings: &Findings, coverage: Option<&Coverage>) -> Result<()> {
+    let text = end(record, findings, coverage);
     if std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true") {
         say(&format!("::group::hunt: {}\n{text}\n::endgroup::", headline(record)));
         if !findings.is_empty() {
             say(github_errors(findings).trim_end());
         }
-        append_step_summary(&markdown(record, findings))
+        append_step_summary(&markdown(record, findings, coverage))
     } else {
         say(&text);
         Ok(())
@@ -174,7 +193,7 @@ fn github_property(text: &str) -> String {
 }
 
 /// The summary of a job, for people.
-pub fn markdown(record: &Record, findings: &Findings) -> String {
+pub fn markdown(record: &Record, findings: &Findings, coverage: Option<&Coverage>) -> String {
     let totals = &record.totals;
     let mut text = format!("### Hunt: {}\n\n", headline(record));
     let _ = writeln!(
@@ -190,6 +209,9 @@ pub fn markdown(record: &Record, findings: &Findings) -> String {
         grouped(totals.double_checked),
         totals.nondeterministic,
     );
+    if let Some(coverage) = coverage {
+        let _ = writeln!(text, "{}\n", marks(coverage));
+    }
     if findings.is_empty() {
         return text;
     }

@@ -13,12 +13,18 @@ use super::findings::Failure;
 use super::options::{Plan, SabotageName};
 use super::record::Totals;
 use crate::build;
+use crate::marks::{Coverage, Marker, Marks};
 use crate::run::Runner;
 
 /// Something that runs schedules. Tests have others than the real one.
 pub trait Run {
     /// Runs one.
     fn run(&mut self, schedule: &Schedule) -> Report;
+
+    /// The marks that the last run has come to, if they are counted.
+    fn marks(&self) -> Option<&Marks> {
+        None
+    }
 }
 
 impl Run for Runner {
@@ -27,28 +33,38 @@ impl Run for Runner {
     }
 }
 
-/// A runner that, when wanted, does not do the same twice: so that one can see what a hunt makes of that.
-#[derive(Debug, Default)]
-pub struct MaybeFickle {
+/// The real one. It counts marks, and does not do the same twice when that is wanted, so that one can see what a hunt
+/// makes of it.
+#[derive(Debug)]
+pub struct Hunter {
     runner: Runner,
+    marker: Option<Marker>,
     fickle: bool,
     last_seed: Option<u64>,
 }
 
-impl MaybeFickle {
-    /// An honest one, or not.
-    pub fn new(fickle: bool) -> MaybeFickle {
-        MaybeFickle { fickle, ..MaybeFickle::default() }
+impl Hunter {
+    /// As the plan wants it.
+    pub fn new(plan: &Plan) -> Hunter {
+        let marker = plan.coverage.then(Marker::new);
+        Hunter { runner: Runner::default(), marker, fickle: plan.fickle, last_seed: None }
     }
 }
 
-impl Run for MaybeFickle {
+impl Run for Hunter {
     fn run(&mut self, schedule: &Schedule) -> Report {
         let again = self.last_seed.replace(schedule.seed) == Some(schedule.seed);
         if self.fickle && again {
             return Run::run(&mut self.runner, &disturbed(schedule));
         }
-        Run::run(&mut self.runner, schedule)
+        match &mut self.marker {
+            Some(marker) => self.runner.run(schedule, marker),
+            None => Run::run(&mut self.runner, schedule),
+        }
+    }
+
+    fn marks(&self) -> Option<&Marks> {
+        self.marker.as_ref().map(Marker::marks)
     }
 }
 
@@ -79,6 +95,7 @@ pub struct Tally {
     /// Nanoseconds, and the seed.
     slowest: Mutex<(u64, u64)>,
     inbox: Mutex<Vec<Failure>>,
+    coverage: Mutex<Coverage>,
 }
 
 const NOT_POISONED: &str = "no thread panics while it holds this";
@@ -102,6 +119,7 @@ impl Tally {
             first_failing: AtomicU64::new(u64::MAX),
             slowest: Mutex::new((0, 0)),
             inbox: Mutex::new(Vec::new()),
+            coverage: Mutex::new(Coverage::new()),
         }
     }
 
@@ -123,6 +141,12 @@ impl Tally {
     /// What has failed since this was asked last.
     pub fn new_failures(&self) -> Vec<Failure> {
         std::mem::take(&mut *self.inbox.lock().expect(NOT_POISONED))
+    }
+
+    /// How often marks were hit; nothing if they are not counted.
+    pub fn coverage(&self) -> Option<Coverage> {
+        let coverage = self.coverage.lock().expect(NOT_POISONED);
+        (coverage.schedules() > 0).then(|| coverage.clone())
     }
 
     /// The seeds that have been run: all up to the least that some thread is still busy with.
@@ -187,6 +211,9 @@ pub fn work(plan: &Plan, tally: &Tally, thread: usize, runner: &mut impl Run) {
         let report = runner.run(&schedule);
         let nanos = begun.elapsed().as_nanos() as u64;
         tally.busy_nanos.fetch_add(nanos, Relaxed);
+        if let Some(marks) = runner.marks() {
+            tally.coverage.lock().expect(NOT_POISONED).add(seed, marks);
+        }
         tally.events.fetch_add(report.events, Relaxed);
         tally.simulated_us.fetch_add(report.at / vivarium_sim::US, Relaxed);
         {
