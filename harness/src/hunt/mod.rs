@@ -295,7 +295,7 @@ pub fn hit(coverage: &Coverage) -> usize {
 /// What is said as soon as something of a new kind fails.
 fn first_words(failure: &Failure) -> String {
     format!(
-        "seed {}: \"{}\" is broken ({})\n  replay: {}",
+        "seed {}: property \"{}\" is broken ({})\n  replay: {}",
         failure.seed, failure.property, failure.signature, failure.replay
     )
 }
