@@ -6,7 +6,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::end::{End, INTERNAL, USAGE, code_of};
 use crate::recording::command as recording;
-use crate::{bugs, cover, hunt, replay, shrink, speed, view};
+use crate::{bugs, causes, cover, explain, hunt, replay, shrink, speed, to_test, view};
 
 /// Put the coordination service through disasters, each a function of its seed.
 #[derive(Parser, Debug)]
@@ -25,6 +25,9 @@ enum Command {
     Replay(replay::Args),
     Corpus(replay::CorpusArgs),
     Shrink(shrink::Args),
+    Explain(explain::Args),
+    Causes(causes::Args),
+    ToTest(to_test::Args),
     Bugs(bugs::Args),
     Speed(speed::Args),
     Record(recording::RecordArgs),
@@ -50,6 +53,9 @@ fn dispatch(command: Command) -> Result<End> {
         Command::Replay(args) => replay::run(&args),
         Command::Corpus(args) => replay::run_corpus(&args),
         Command::Shrink(args) => shrink::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Causes(args) => causes::run(&args),
+        Command::ToTest(args) => to_test::run(&args),
         Command::Bugs(args) => bugs::run(&args),
         Command::Speed(args) => speed::run(&args),
         Command::Record(args) => recording::record(&args),

@@ -7,6 +7,9 @@
 //!   build    what this binary is made of
 //!   replay   one seed or one trace file again, told event by event
 //!   recording/  a run as data: all events with their causes, and the `*.trace` files that hold them
+//!   causes/  from when on a failure was to come: its probability over time
+//!   explain/ a failure in text
+//!   to_test/ a schedule as a Rust test
 //!   shrink/  from a failing schedule to a handful of decisions
 //!   trace    the trace files of `traces/`: one for each bug that a schedule once found
 //!   speed/   how fast all this is
@@ -24,10 +27,12 @@
 
 pub mod bugs;
 pub mod build;
+pub mod causes;
 pub mod check;
 pub mod cli;
 pub mod cover;
 pub mod end;
+pub mod explain;
 pub mod hunt;
 pub mod marks;
 pub mod recording;
@@ -37,5 +42,6 @@ pub mod shrink;
 pub mod speed;
 pub mod subject;
 pub mod tell;
+pub mod to_test;
 pub mod trace;
 pub mod view;

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use vivarium_sim::Schedule;
+use vivarium_sim::schedule::Choices;
 
 use crate::build;
 use crate::hunt::{self, options::SabotageName};
+use crate::recording;
 use crate::trace::Trace;
 
 /// A schedule by file or by seed, as verbs take it.
@@ -40,6 +42,28 @@ impl Subject {
     /// The file's name, if it is one.
     pub fn file(&self) -> Option<&PathBuf> {
         self.file.as_ref()
+    }
+
+    /// What a recording of it says about where it comes from.
+    pub fn recorded(&self, schedule: &Schedule) -> recording::Subject {
+        let by = self.named();
+        let drawn = schedule.choices == Choices::Drawn;
+        let text = Trace { story: Vec::new(), schedule: schedule.clone(), drawn, expect: None, hash: None };
+        recording::Subject {
+            name: by.trim_start_matches("--").to_owned(),
+            again: format!("{} record {by}", build::program()),
+            replay: self.command(),
+            schedule: text.to_string(),
+        }
+    }
+
+    /// As it is named in a command line.
+    pub fn named(&self) -> String {
+        let sabotage = self.sabotage.map(|kind| format!(" --sabotage {}", kind.name())).unwrap_or_default();
+        match (&self.file, self.seed) {
+            (None, Some(seed)) => format!("--seed {seed}{sabotage}"),
+            (file, _) => file.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
+        }
     }
 
     /// The command that runs it again.

@@ -27,6 +27,7 @@ mod words;
 
 pub use recorder::{Recorder, Subject, record};
 pub use types::{Broken, Event, EventId, Fate, Header, Kind, Lane, Recording, Role, Span, SpanKind, State};
+pub use words::asked;
 
 impl Recording {
     /// The event of a number, if there is one.

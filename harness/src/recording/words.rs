@@ -362,6 +362,12 @@ pub(super) fn welcome(response: &ConnectResponse) -> Told {
     told
 }
 
+/// What an operation asks for.
+pub fn asked(op: &Op) -> String {
+    let text = request(&Request { xid: 0, op: op.clone() }).text;
+    text.strip_prefix("#0 ").unwrap_or(&text).to_owned()
+}
+
 /// A request.
 pub(super) fn request(request: &Request) -> Told {
     let watch = |watch: &bool| if *watch { ", watching" } else { "" };

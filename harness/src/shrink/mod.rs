@@ -3,6 +3,7 @@
 //! ```text
 //!   search     candidates are replayed on all threads; the best so far is always at hand
 //!   remove     leaving out faults, luck, slow syncs and what clients do
+//!   tighten    smaller limits, so that fewer requests come to the same
 //!   simpler    fewer servers, plain settings, even weather, short and round times
 //!   meaning    what of the result is necessary, and what plays no part
 //!   command    the verb `shrink`
@@ -17,6 +18,7 @@ mod meaning;
 mod remove;
 mod search;
 mod simpler;
+mod tighten;
 
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -122,6 +124,16 @@ pub fn shrink(
     })
 }
 
+/// What of a failing schedule is necessary, without making it smaller; none when it does not fail.
+pub fn meaning(schedule: &Schedule, options: Options<'_>) -> Option<Meaning> {
+    let report = Runner::default().run(schedule, &mut ());
+    let Verdict::Broken(violation) = &report.verdict else { return None };
+    let bounds = Bounds { deadline: Instant::now() + options.budget, stop: options.stop };
+    let wanted = Signature::of(violation);
+    let mut search = Search::new(wanted, schedule.clone(), report, options.jobs, bounds);
+    Some(Meaning::of(&mut search))
+}
+
 /// More decisions than this are not tried in pairs, nor with other weather: it would take too long.
 const FEW: usize = 24;
 
@@ -143,18 +155,22 @@ fn passes(search: &mut Search<'_>, hits: &[Option<NodeIndex>]) {
         simpler::drop_clients(search);
         simpler::drop_nodes(search);
         simpler::plain_settings(search);
+        tighten::tighten(search);
+        remove::remove_any(search);
         if search.best().decisions() <= FEW {
             remove::remove_pairs(search, FEW);
             remove::remove_by_weather(search, 3);
-            // A decision may only have hastened the violation.
-            search.be_patient(true);
-            remove::remove_any(search);
-            search.be_patient(false);
         }
         simpler::close_gaps(search);
         simpler::heal_earlier(search);
         simpler::round_times(search);
         simpler::simplify_requests(search);
+        if search.best().decisions() <= FEW {
+            // A decision may only have hastened the violation.
+            search.be_patient(true);
+            remove::remove_any(search);
+            search.be_patient(false);
+        }
         rounds += 1;
         if search.is_over() || size(search) == before || rounds == 4 {
             return;

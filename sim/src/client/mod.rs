@@ -180,6 +180,18 @@ impl Client {
         self.calm = Some(quiet);
     }
 
+    /// From now on it follows no script but its own mind: its plan's mix, or a bit of everything.
+    pub fn improvise(&mut self) {
+        if self.script.take().is_none() {
+            return;
+        }
+        if self.plan.mix == [0; workload::OPS] {
+            self.plan.mix = [10; workload::OPS];
+            self.plan.think = 10 * MS;
+            self.plan.watch_permille = 200;
+        }
+    }
+
     /// Its session, if it believes to have one and is there to keep it alive.
     pub fn live_session(&self) -> Option<SessionId> {
         match self.phase {

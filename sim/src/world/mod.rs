@@ -99,6 +99,8 @@ pub struct World<O> {
     held: Option<(ConnId, Reply)>,
     healing: Option<converge::Healing>,
     verdict: Option<Verdict>,
+    /// No planned fault happens any more.
+    spared: bool,
     fold: Fold,
     events: EventId,
 }
@@ -133,6 +135,7 @@ impl<O: Observer> World<O> {
             held: None,
             healing: None,
             verdict: None,
+            spared: false,
             fold: Fold::default(),
             events: 0,
             schedule,
@@ -177,6 +180,18 @@ impl<O: Observer> World<O> {
     /// From now on what is not listed is decided by another seed: the same past, another future.
     pub fn reseed(&mut self, seed: u64) {
         self.memory.decisions.reset(seed, self.schedule.even);
+    }
+
+    /// From now on nothing goes wrong by plan, and clients ask what they like: the same past, and one of the futures
+    /// that it may have had. What is listed or planned after now is forgotten; weather is another seed's, never even.
+    pub fn another_future(&mut self, seed: u64) {
+        self.memory.decisions.reset(seed, false);
+        self.listed = None;
+        self.spared = true;
+        self.clients.iter_mut().for_each(Client::improvise);
+        for (wake, client) in self.client_wakes.iter_mut().zip(&self.clients) {
+            wake.0 = client.deadline().max(self.now);
+        }
     }
 
     /// Runs to the end, or to the first property that is broken.
@@ -304,6 +319,7 @@ impl<O: Observer> World<O> {
                 }
                 Event::ToServer { conn, packet } => self.arrive_at_server(conn, packet),
                 Event::ToClient { conn, packet } => self.arrive_at_client(conn, packet),
+                Event::Fault { .. } if self.spared => Ok(()),
                 Event::Fault { index } => self.fault(index),
                 Event::Mend { what } => {
                     self.mend(what);
