@@ -93,7 +93,7 @@ fn what_holds_has_no_curve() {
 
 /// What `to-test` prints for the trace beside it. Being part of this file, it is compiled and run.
 mod printed {
-    include!("printed/forged_data.rs");
+    include!("printed/forged-data.txt");
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_printed_test_is_the_one_that_is_compiled_here() {
     let trace = Trace::parse(include_str!("printed/forged-data.sched")).expect("a trace");
     let report = Runner::default().run(&trace.schedule, &mut ());
     let printed = test("forged-data", trace.schedule.clone(), &report, false);
-    assert_eq!(printed, include_str!("printed/forged_data.rs"));
+    assert_eq!(printed, include_str!("printed/forged-data.txt"));
     let fixed = test("forged-data", trace.schedule, &report, true);
     assert!(fixed.contains("expect clean") && fixed.contains("assert_eq!(report.verdict, Verdict::Clean);"));
     assert!(matches!(report.verdict, Verdict::Broken(_)));
