@@ -52,6 +52,47 @@ impl FaultKind {
         }
     }
 
+    /// Faults that do less of the same: fewer links, fewer servers, fewer times.
+    pub fn plainer(&self) -> Vec<FaultKind> {
+        let fewer_bits = |bits: u8| {
+            (0..8).map(move |bit| bits & !(1 << bit)).filter(move |less| *less != bits && *less != 0)
+        };
+        match self {
+            FaultKind::CutLinks { links, length } if links.len() > 1 => (0..links.len())
+                .map(|gone| {
+                    let mut links = links.clone();
+                    links.remove(gone);
+                    FaultKind::CutLinks { links, length: *length }
+                })
+                .collect(),
+            FaultKind::Flap { side, both, length, times } => {
+                let mut plainer = vec![FaultKind::Partition { side: *side, both: *both, length: *length }];
+                if *times > 1 {
+                    plainer.push(FaultKind::Flap {
+                        side: *side,
+                        both: *both,
+                        length: *length,
+                        times: times - 1,
+                    });
+                }
+                plainer
+            }
+            FaultKind::CrashTogether { nodes, power, down } => fewer_bits(*nodes)
+                .map(|nodes| FaultKind::CrashTogether { nodes, power: *power, down: *down })
+                .collect(),
+            FaultKind::Partition { side, both: true, length } => {
+                vec![FaultKind::Partition { side: *side, both: false, length: *length }]
+            }
+            FaultKind::Isolate { target, both: true, length } => {
+                vec![FaultKind::Isolate { target: *target, both: false, length: *length }]
+            }
+            FaultKind::Crash { target, power: true, down } => {
+                vec![FaultKind::Crash { target: *target, power: false, down: *down }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// How long it goes on: 0 for what is over at once.
     pub fn length(&self) -> Time {
         let mut kind = self.clone();

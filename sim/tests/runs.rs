@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use vivarium_sim::schedule::Choices;
 use vivarium_sim::{Memory, Report, Schedule, Verdict, World};
 
 fn run(memory: &mut Memory, seed: u64) -> Report {
@@ -47,4 +48,31 @@ fn a_clone_goes_on_as_the_original_would() {
         let mut fork = world.clone();
         assert_eq!(fork.run(), world.run(), "seed {seed}");
     }
+}
+
+#[test]
+fn other_futures_of_one_past_differ_and_are_each_the_same_again() {
+    let mut different = 0;
+    for seed in 0..20 {
+        let drawn = Schedule::draw(seed);
+        let mut world = World::new(Arc::new(drawn.clone()), (), Memory::default());
+        world.recording();
+        let report = world.run();
+        let listed = Schedule { choices: Choices::Listed(world.recorded().to_vec()), ..drawn };
+        let mut present = World::new(Arc::new(listed), (), Memory::default());
+        for _ in 0..500 {
+            present.advance();
+        }
+        let future = |other: u64| {
+            let mut fork = present.clone();
+            fork.another_future(other);
+            fork.run()
+        };
+        let (one, two) = (future(1), future(2));
+        assert_eq!(future(1), one);
+        assert_eq!((&one.verdict, &two.verdict), (&Verdict::Clean, &Verdict::Clean), "seed {seed}");
+        different += u32::from(one.hash != two.hash && one.hash != report.hash);
+        assert_eq!(present.run(), report, "a fork leaves the world as it is");
+    }
+    assert_eq!(different, 20);
 }

@@ -73,7 +73,13 @@ pub fn run(args: &Args) -> Result<End> {
     let curve = Curve::of(&schedule, Effort { budget: Duration::from_secs(5), ..Effort::default() });
     let again = match from {
         // The events are the small schedule's, so that is the one to look at.
-        Some(_) => format!("{} shrink {}", build::program(), args.subject.named()),
+        Some(_) => {
+            let program = build::program();
+            format!(
+                "{program} shrink {} -o min.sched; {program} replay min.sched --verbose",
+                args.subject.named()
+            )
+        }
         None => args.subject.command(),
     };
     let explanation = Explanation { schedule: &schedule, from, meaning, recording: &recording, curve, again };
@@ -114,7 +120,7 @@ impl Explanation<'_> {
     pub fn sections(&self) -> Option<Vec<Section>> {
         let broken = self.recording.header.violation.as_ref()?;
         let mut sections = vec![
-            ("VIOLATION", vec![format!("{}: {}", broken.property, shortened(&broken.seen))]),
+            ("VIOLATION", vec![format!("{}: {}", broken.property, shortened(&broken.seen, 160))]),
             ("WHERE", vec![self.place()]),
             ("SHORTEST", vec![self.size()]),
         ];
@@ -133,8 +139,8 @@ impl Explanation<'_> {
             "CHECKER",
             vec![
                 format!("{}: {}", broken.property, broken.meaning),
-                format!("seen:     {}", shortened(&broken.seen)),
-                format!("expected: {}", shortened(&broken.expected)),
+                format!("seen:     {}", shortened(&broken.seen, 400)),
+                format!("expected: {}", shortened(&broken.expected, 400)),
             ],
         ));
         sections.push(("REPRO", vec![self.again.clone()]));
@@ -268,10 +274,9 @@ impl Explanation<'_> {
     }
 }
 
-fn shortened(text: &str) -> String {
-    const CHARS_MAX: usize = 400;
+fn shortened(text: &str, chars_max: usize) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match text.char_indices().nth(CHARS_MAX) {
+    match text.char_indices().nth(chars_max) {
         Some((end, _)) => format!("{} ...", &text[..end]),
         None => text,
     }

@@ -25,14 +25,42 @@ pub fn fault(fault: &Fault) -> String {
             format!("{at}: {} stands still for {}", whom(*target), last(*length))
         }
         FaultKind::Partition { side, both, length } => {
-            let names: Vec<String> =
-                (0..8).filter(|bit| side >> bit & 1 == 1).map(|bit| format!("n{}", bit + 1)).collect();
             let how = if *both { "cut off from" } else { "not hearing" };
-            format!("{at}: {{{}}} {how} the others for {}", names.join(", "), last(*length))
+            format!("{at}: {{{}}} {how} the others for {}", names(*side), last(*length))
         }
         FaultKind::Isolate { target, both, length } => {
             let how = if *both { "neither hears nor is heard" } else { "hears nobody" };
             format!("{at}: {} {how} for {}", whom(*target), last(*length))
+        }
+        FaultKind::CutLinks { links, length } => {
+            let links: Vec<String> =
+                links.iter().map(|link| format!("n{} to n{}", link.0 + 1, link.1 + 1)).collect();
+            format!("{at}: nothing gets from {} for {}", links.join(", "), last(*length))
+        }
+        FaultKind::Flap { side, both, length, times } => {
+            let how = if *both { "cut off from" } else { "not hearing" };
+            format!("{at}: {{{}}} {how} the others, {times} times for {}", names(*side), last(*length))
+        }
+        FaultKind::Stagger { apart, length, .. } => {
+            format!(
+                "{at}: nodes are cut off one after the other, {} apart, for {}",
+                last(*apart),
+                last(*length)
+            )
+        }
+        FaultKind::SlowLink { link, extra, length } => format!(
+            "{at}: messages from n{} to n{} take {} longer for {}",
+            link.0 + 1,
+            link.1 + 1,
+            last(*extra),
+            last(*length)
+        ),
+        FaultKind::CrashTogether { nodes, power, down } => {
+            let how = if *power { "lose power" } else { "crash" };
+            format!("{at}: {{{}}} {how} together and are down for {}", names(*nodes), last(*down))
+        }
+        FaultKind::MonoJump { target, by } => {
+            format!("{at}: the monotonic clock of {} leaps ahead by {}", whom(*target), last(*by))
         }
         FaultKind::WallJump { target, by_ms } => {
             format!("{at}: the wall clock of {} jumps by {by_ms} ms", whom(*target))
@@ -49,6 +77,12 @@ pub fn fault(fault: &Fault) -> String {
         #[allow(unreachable_patterns, reason = "faults that come to be are named by their Debug form")]
         other => format!("{at}: {other:?}"),
     }
+}
+
+fn names(nodes: u8) -> String {
+    let names: Vec<String> =
+        (0..8).filter(|bit| nodes >> bit & 1 == 1).map(|bit| format!("n{}", bit + 1)).collect();
+    names.join(", ")
 }
 
 fn whom(target: Target) -> String {
@@ -68,6 +102,9 @@ pub fn choice(choice: &Choice) -> String {
             if luck.lost {
                 how.push("is lost".to_owned());
             }
+            if luck.corrupt {
+                how.push("is damaged on its way".to_owned());
+            }
             if luck.late > 0 {
                 how.push(format!("is late by {}", times::format(luck.late)));
             }
@@ -85,6 +122,13 @@ pub fn choice(choice: &Choice) -> String {
             Act::Drop => format!("{at}: c{client} drops its connection"),
             Act::Move => format!("{at}: c{client} moves to another server"),
             Act::Silence(length) => format!("{at}: c{client} is silent for {}", times::format(*length)),
+            Act::Away(length) => {
+                format!(
+                    "{at}: c{client} closes its connection and comes back after {}",
+                    times::format(*length)
+                )
+            }
+            Act::Haunt => format!("{at}: c{client} comes back with a session that it had before"),
             Act::Impersonate => format!("{at}: c{client} comes with a wrong password"),
         },
     }

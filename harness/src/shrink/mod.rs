@@ -151,16 +151,16 @@ fn passes(search: &mut Search<'_>, hits: &[Option<NodeIndex>]) {
     loop {
         let before = size(search);
         simpler::calm_weather(search);
+        tighten::tighten(search);
         remove::remove_any(search);
         simpler::drop_clients(search);
         simpler::drop_nodes(search);
         simpler::plain_settings(search);
-        tighten::tighten(search);
-        remove::remove_any(search);
         if search.best().decisions() <= FEW {
             remove::remove_pairs(search, FEW);
             remove::remove_by_weather(search, 3);
         }
+        simpler::plain_faults(search);
         simpler::close_gaps(search);
         simpler::heal_earlier(search);
         simpler::round_times(search);

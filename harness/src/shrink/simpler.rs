@@ -277,6 +277,24 @@ pub fn round_times(search: &mut Search<'_>) {
     sort(search);
 }
 
+/// Faults that do less of the same.
+pub fn plain_faults(search: &mut Search<'_>) {
+    for place in 0..search.best().faults.len() {
+        loop {
+            let base = search.best();
+            let plainer = base.faults[place].kind.plainer();
+            let adopted = search.adopt_first(plainer.len(), &|chosen| {
+                let mut schedule = Schedule::clone(&base);
+                schedule.faults[place].kind = plainer[chosen].clone();
+                Some(schedule)
+            });
+            if adopted.is_none() {
+                break;
+            }
+        }
+    }
+}
+
 /// Choices and faults by time: rounding may have put two in another order.
 fn sort(search: &mut Search<'_>) {
     let base = search.best();
