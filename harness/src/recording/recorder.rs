@@ -184,9 +184,11 @@ impl Recorder {
         start(step).unwrap_or(0)..start(step + 1).unwrap_or_else(|| self.next())
     }
 
-    /// What made the present step happen, as far as it happened in this lane.
-    fn before_on(&self, lane: Lane) -> Option<EventId> {
-        self.events_of(self.step_cause).find(|id| self.events[*id as usize - 1].lane == lane)
+    /// What set the timer that made the present step happen in this lane. One timer after the other is the passing of
+    /// time, and no story.
+    fn set_timer(&self, lane: Lane) -> Option<EventId> {
+        let input = self.events_of(self.step_cause).find(|id| self.events[*id as usize - 1].lane == lane)?;
+        (self.events[input as usize - 1].kind != Kind::Wake).then_some(input)
     }
 
     /// What made the present step happen.
@@ -325,7 +327,7 @@ impl Recorder {
             {
                 draft(lane, Kind::Wake, Told::plain("begins")).after(self.events.last().map(|boot| boot.id))
             }
-            Input::Wake => draft(lane, Kind::Wake, Told::plain("wakes")).after(self.before_on(lane)),
+            Input::Wake => draft(lane, Kind::Wake, Told::plain("wakes")).after(self.set_timer(lane)),
             Input::Retire => {
                 let cause = self.events.last().map(|event| event.id);
                 draft(lane, Kind::Retire, Told::plain("is asked to end")).after(cause)

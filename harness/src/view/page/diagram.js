@@ -6,7 +6,7 @@
 const HEADER = 40;
 const GUTTER = 122;
 const LANE_WEIGHT = { world: 0.5, client: 0.7, node: 2.2, disk: 0.62 };
-const LANE_LEAST = { world: 34, client: 24, node: 74, disk: 22 };
+const LANE_LEAST = { world: 32, client: 18, node: 66, disk: 18 };
 const ARROWS_MOST = 1500;
 const GLYPHS_MOST = 4000;
 
@@ -67,8 +67,8 @@ class Diagram {
     pen.beginPath();
     pen.rect(GUTTER - 6, HEADER, this.width, this.height - HEADER);
     pen.clip();
-    this.drawLanes(bottom);
-    this.drawSpans(bottom);
+    this.drawLanes();
+    this.drawSpans();
     this.drawArrows();
     this.drawEvents();
     pen.restore();
@@ -103,12 +103,12 @@ class Diagram {
   }
 
   /** The lanes' lines, and for nodes the bands of role and epoch. */
-  drawLanes(bottom) {
+  drawLanes() {
     const { context: pen, palette, run } = this;
     run.lanes.forEach((lane, place) => {
       const x = this.x(place);
       if (x < 0) return;
-      if (lane.kind === "node") return this.drawNode(lane, place, bottom);
+      if (lane.kind === "node") return this.drawNode(lane, place);
       pen.strokeStyle = palette.line;
       pen.lineWidth = 1;
       pen.setLineDash(lane.kind === "disk" ? [2, 3] : []);
@@ -118,12 +118,11 @@ class Diagram {
     });
   }
 
-  drawNode(lane, place, bottom) {
+  drawNode(lane, place) {
     const { context: pen, palette, run, layout } = this;
     const x = this.x(place), wide = this.laneWidth[place] - 8;
     const { events, states } = run.changes[lane.node];
     const top = layout.visible[this.place][this.first] ?? 0;
-    const epochBelow = [];
     let labelled = -Infinity, lastLabel = "";
     // From the state that holds at the top of the screen; equal neighbours are one band.
     let change = Math.max(0, upperBound(events, top) - 1);
@@ -158,7 +157,6 @@ class Diagram {
       if (until > this.height) break;
       change = next;
     }
-    return epochBelow;
   }
 
   /** The band's middle: wide for a leader, narrow for a follower, dashed while neither is settled. */
@@ -177,10 +175,10 @@ class Diagram {
     }
   }
 
-  drawSpans(bottom) {
+  drawSpans() {
     const { context: pen, palette, run, layout } = this;
     for (const span of run.spans) {
-      const from = HEADER + layout.yOfTime(this.place, span.from) - this.view.top;
+      const from = layout.scale.mode === "rows" ? this.yEvent(span.event - 1) : HEADER + layout.yOfTime(this.place, span.from) - this.view.top;
       const until = HEADER + layout.yOfTime(this.place, span.until) - this.view.top;
       if (until < HEADER || from > this.height) continue;
       const [top, end] = [Math.max(from, HEADER), Math.min(Math.max(until, from + 2), this.height)];
@@ -473,7 +471,8 @@ class Diagram {
         const state = run.stateAfter(lane.node, top);
         pen.font = `10.5px ${palette.sans}`;
         pen.fillStyle = palette.mute;
-        pen.fillText(state[0] ? `${roleWords(state)}, e${state[2]}` : "down", x, 28);
+        const words = !state[0] ? "down" : this.laneWidth[place] >= 84 ? `${roleWords(state)}, e${state[2]}` : state[0] === 5 ? `leads, e${state[2]}` : `e${state[2]}`;
+        pen.fillText(words, x, 28);
       }
       this.drawn++;
     });

@@ -3,12 +3,12 @@
 const KIND_GROUPS = [
   ["Messages", ["send", "receive"]],
   ["Disk", ["write", "durable", "synced"]],
-  ["Inside nodes", ["note", "wake", "boot", "end", "retire", "retired", "halt", "peer-gone"]],
+  ["Nodes", ["note", "wake", "boot", "end", "retire", "retired", "halt", "peer-gone"]],
   ["Clients", ["connect", "connected", "ask", "answer", "notice", "lost"]],
-  ["Serving clients", ["open", "welcome", "request", "reply", "notify", "close", "gone"]],
+  ["Serving", ["open", "welcome", "request", "reply", "notify", "close", "gone"]],
   ["World", ["begin", "fault", "decision", "healed", "rest", "violation", "other"]],
 ];
-const GROUP_FAMILY = { Messages: "replication", Disk: "disk", "Inside nodes": "election", Clients: "client", "Serving clients": "client", World: "fault" };
+const GROUP_FAMILY = { Messages: "replication", Disk: "disk", Nodes: "election", Clients: "client", Serving: "client", World: "fault" };
 const MENU_MOST = 300;
 
 class Sidebar {
