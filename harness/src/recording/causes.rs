@@ -73,10 +73,9 @@ struct Process {
     /// Where it executed an entry, and where it last executed one that touched a path.
     executed: HashMap<Zxid, EventId>,
     touched: HashMap<String, EventId>,
-    /// What will end the process, or has broken its transport.
+    /// What will end the process.
     ending: Option<EventId>,
     ended: Option<EventId>,
-    disconnected: Option<EventId>,
 }
 
 impl Causes {
@@ -239,11 +238,6 @@ impl Causes {
         self.nodes.entry(node).or_default().ending = Some(event);
     }
 
-    /// Something breaks a node's transport.
-    pub fn disconnect(&mut self, node: NodeIndex, event: EventId) {
-        self.nodes.entry(node).or_default().disconnected = Some(event);
-    }
-
     /// A process ends; all that it had not made durable is gone. Gives why.
     pub fn end(&mut self, node: NodeIndex, event: EventId) -> Option<EventId> {
         let process = self.nodes.entry(node).or_default();
@@ -251,7 +245,6 @@ impl Causes {
         // What was executed is gone with the memory; what was durable is there after the restart.
         *process = Process {
             ended: Some(event),
-            disconnected: process.disconnected,
             appended: std::mem::take(&mut process.appended),
             ..Process::default()
         };
@@ -261,13 +254,6 @@ impl Causes {
     /// A process starts. Gives the end of the one before.
     pub fn boot(&self, node: NodeIndex) -> Option<EventId> {
         self.nodes.get(&node)?.ended
-    }
-
-    /// A node hears that a peer is gone. Gives why.
-    pub fn peer_gone(&self, node: NodeIndex, peer: NodeIndex) -> Option<EventId> {
-        let of = |node: &NodeIndex| self.nodes.get(node);
-        let broken = [of(&node), of(&peer)].into_iter().flatten().filter_map(|process| process.disconnected);
-        broken.chain(of(&peer).and_then(|process| process.ended)).max()
     }
 }
 
@@ -349,6 +335,5 @@ mod tests {
         causes.end(0, 3);
         assert_eq!(causes.synced(0, DiskLane::Log, WriteSeq(1)), None);
         assert_eq!(causes.boot(0), Some(3));
-        assert_eq!(causes.peer_gone(1, 0), Some(3));
     }
 }

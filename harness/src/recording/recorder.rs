@@ -197,6 +197,21 @@ impl Recorder {
         (range.start > 0 && !range.is_empty()).then_some(range.start)
     }
 
+    /// Why a node's transport to a peer broke: a process ended, a fault, or a damaged message between the two.
+    fn transport_broke(&self, node: NodeIndex, peer: NodeIndex) -> Option<EventId> {
+        let event = |id: &EventId| &self.events[*id as usize - 1];
+        let range = self.events_of(self.step_cause);
+        let ended = range.clone().find(|id| matches!(event(id).kind, Kind::End | Kind::Fault));
+        let ends = [node_lane(node), node_lane(peer)];
+        let damaged = |id: &EventId| {
+            let event = event(id);
+            event.fate == Some(Fate::Lost)
+                && ends.contains(&event.lane)
+                && event.other.is_some_and(|other| ends.contains(&other))
+        };
+        ended.or_else(|| range.clone().find(damaged)).or_else(|| self.before())
+    }
+
     fn happening(&mut self, id: u64, cause: u64, what: Happening<'_>) {
         self.step = id;
         self.step_cause = cause;
@@ -301,7 +316,7 @@ impl Recorder {
             Input::PeerGone { peer } => {
                 let peer = node_index(*peer);
                 let told = Told::plain(format!("transport to n{} broke", peer + 1));
-                let cause = self.causes.peer_gone(node, peer);
+                let cause = self.transport_broke(node, peer);
                 draft(lane, Kind::PeerGone, told).with(node_lane(peer)).after(cause)
             }
             Input::Open { conn, hello, .. } => {
@@ -437,10 +452,9 @@ impl Recorder {
                     self.causes.ending(node, id);
                 }
             }
-            FaultKind::Disconnect { .. } => {
-                if let Some(node) = node {
-                    self.causes.disconnect(node, id);
-                }
+            FaultKind::CrashTogether { nodes, .. } => {
+                let hit = (0..self.states.len()).filter(|node| nodes >> node & 1 == 1);
+                hit.for_each(|node| self.causes.ending(node, id));
             }
             _ => {}
         }

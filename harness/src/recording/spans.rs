@@ -1,7 +1,6 @@
 //! What lasts: processes that are down or stand still, links that are cut, disks that are slow.
 
-use vivarium_sim::network::link_bit;
-use vivarium_sim::schedule::FaultKind;
+use vivarium_sim::schedule::{FaultKind, Link};
 use vivarium_sim::{NodeIndex, Time};
 
 use super::{EventId, Span, SpanKind};
@@ -24,45 +23,66 @@ impl Spans {
 
     /// A fault begins.
     pub fn fault(&mut self, at: Time, event: EventId, kind: &FaultKind, node: Option<NodeIndex>) {
-        let hit = |kind, length: Time| (kind, length, node.into_iter().collect(), Vec::new());
-        let cut = |length: Time, is_cut: &dyn Fn(NodeIndex, NodeIndex) -> bool| {
-            (SpanKind::Cut, length, Vec::new(), self.links(is_cut))
-        };
-        let (span, length, nodes, links): (_, _, Vec<NodeIndex>, _) = match *kind {
-            FaultKind::Pause { length, .. } => hit(SpanKind::Paused, length),
-            FaultKind::SlowDisk { length, .. } => hit(SpanKind::SlowDisk, length),
-            FaultKind::Partition { side, both, length } => cut(length, &|from, to| {
-                let (from, to) = (side >> from & 1, side >> to & 1);
-                from != to && (both || from == 0)
-            }),
-            FaultKind::Isolate { both, length, .. } => {
-                cut(length, &|from, to| Some(to) == node || (both && Some(from) == node))
+        match *kind {
+            FaultKind::Pause { length, .. } => self.hit(at, event, SpanKind::Paused, node, length),
+            FaultKind::SlowDisk { length, .. } => self.hit(at, event, SpanKind::SlowDisk, node, length),
+            FaultKind::Partition { side, both, length } => {
+                self.cut(at, event, length, |from, to| is_between(side, both, from, to));
             }
-            _ => return,
-        };
-        self.all.push(Span {
-            kind: span,
-            event,
-            from: at,
-            until: at.saturating_add(length).min(self.heals_at.max(at)),
-            nodes: nodes.into_iter().map(small).collect(),
-            links,
-            text: format!("{kind:?}"),
-        });
-    }
-
-    fn links(&self, is_cut: &dyn Fn(NodeIndex, NodeIndex) -> bool) -> Vec<(u8, u8)> {
-        let mut seen = 0u64;
-        let mut links = Vec::new();
-        for from in 0..self.nodes {
-            for to in 0..self.nodes {
-                if from != to && is_cut(from, to) && seen & link_bit(from, to) == 0 {
-                    seen |= link_bit(from, to);
-                    links.push((small(from), small(to)));
+            FaultKind::Flap { side, both, length, times } => {
+                let turns = (0..Time::from(times)).map(|turn| at.saturating_add(2 * length * turn));
+                for at in turns.take_while(|turn| *turn == at || *turn < self.heals_at).collect::<Vec<_>>() {
+                    self.cut(at, event, length, |from, to| is_between(side, both, from, to));
                 }
             }
+            FaultKind::Isolate { both, length, .. } => {
+                self.cut(at, event, length, |from, to| Some(to) == node || (both && Some(from) == node));
+            }
+            FaultKind::CutLinks { ref links, length } => {
+                self.cut(at, event, length, |from, to| links.contains(&Link(from, to)));
+            }
+            FaultKind::Stagger { apart, ref back, length } => {
+                for node in 0..self.nodes {
+                    let place = back.iter().position(|name| usize::from(*name) == node + 1).unwrap_or(0);
+                    let from = self.until(at, apart * node as Time);
+                    let until = self.until(at, apart * (self.nodes + place) as Time + length);
+                    self.cut(from, event, until - from, |a, b| a == node || b == node);
+                }
+            }
+            FaultKind::SlowLink { link: Link(from, to), length, .. } => {
+                self.add(at, event, SpanKind::SlowLink, Vec::new(), vec![(small(from), small(to))], length);
+            }
+            _ => {}
         }
-        links
+    }
+
+    fn hit(&mut self, at: Time, event: EventId, kind: SpanKind, node: Option<NodeIndex>, length: Time) {
+        self.add(at, event, kind, node.into_iter().map(small).collect(), Vec::new(), length);
+    }
+
+    fn cut(&mut self, at: Time, event: EventId, length: Time, is_cut: impl Fn(NodeIndex, NodeIndex) -> bool) {
+        let all = (0..self.nodes).flat_map(|from| (0..self.nodes).map(move |to| (from, to)));
+        let links = all.filter(|(from, to)| from != to && is_cut(*from, *to));
+        let links = links.map(|(from, to)| (small(from), small(to))).collect();
+        self.add(at, event, SpanKind::Cut, Vec::new(), links, length);
+    }
+
+    fn add(
+        &mut self,
+        from: Time,
+        event: EventId,
+        kind: SpanKind,
+        nodes: Vec<u8>,
+        links: Vec<(u8, u8)>,
+        length: Time,
+    ) {
+        let until = self.until(from, length);
+        self.all.push(Span { kind, event, from, until, nodes, links });
+    }
+
+    /// When something of this length ends: never later than all faults do.
+    fn until(&self, at: Time, length: Time) -> Time {
+        at.saturating_add(length).min(self.heals_at.max(at))
     }
 
     /// A process ends.
@@ -81,7 +101,6 @@ impl Spans {
             until: Time::MAX,
             nodes: vec![small(node)],
             links: Vec::new(),
-            text: "no process runs".into(),
         });
     }
 
@@ -99,6 +118,12 @@ impl Spans {
         }
         self.all
     }
+}
+
+/// Whether a partition cuts a link: towards the side, or `both` ways.
+fn is_between(side: u8, both: bool, from: NodeIndex, to: NodeIndex) -> bool {
+    let (from, to) = (side >> from & 1, side >> to & 1);
+    from != to && (both || from == 0)
 }
 
 fn small(node: NodeIndex) -> u8 {
@@ -121,6 +146,22 @@ mod tests {
         assert_eq!((spans[0].from, spans[0].until), (10, 90));
         assert_eq!(spans[1].links, [(0, 2), (1, 2), (2, 0), (2, 1)]);
         assert_eq!(spans[1].until, 50);
+    }
+
+    #[test]
+    fn what_flaps_and_what_is_staggered_comes_and_goes() {
+        let mut spans = Spans::new(2, 100);
+        spans.fault(10, 1, &FaultKind::Flap { side: 1, both: true, length: 20, times: 9 }, None);
+        spans.fault(20, 2, &FaultKind::Stagger { apart: 5, back: vec![2, 1], length: 7 }, None);
+        let slow = FaultKind::SlowLink { link: Link(1, 0), extra: 3, length: 30 };
+        spans.fault(30, 3, &slow, None);
+        let seen: Vec<_> = spans.finish(200).iter().map(|span| (span.kind, span.from, span.until)).collect();
+        let cut = |from, until| (SpanKind::Cut, from, until);
+        let flaps = [cut(10, 30), cut(50, 70), cut(90, 100)];
+        let staggers = [cut(20, 42), cut(25, 37)];
+        assert_eq!(seen[..3], flaps);
+        assert_eq!(seen[3..5], staggers);
+        assert_eq!(seen[5], (SpanKind::SlowLink, 30, 60));
     }
 
     #[test]

@@ -81,8 +81,6 @@ pub struct Span {
     pub nodes: Vec<u8>,
     /// The directions it hit: from a node, to a node.
     pub links: Vec<(u8, u8)>,
-    /// In words.
-    pub text: String,
 }
 
 /// A kind of lasting condition.
@@ -96,8 +94,8 @@ pub enum SpanKind {
     Cut,
     /// Syncs take longer.
     SlowDisk,
-    /// Anything else that a fault does for a while.
-    Other,
+    /// Messages take longer.
+    SlowLink,
 }
 
 /// One thing that happened.

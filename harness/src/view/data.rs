@@ -55,7 +55,6 @@ fn run(recording: &Recording) -> Value {
             "until": span.until,
             "nodes": span.nodes,
             "links": span.links,
-            "text": span.text,
         })).collect::<Value>(),
         "events": columns.json(),
     })
@@ -88,7 +87,7 @@ fn span_kind(kind: SpanKind) -> &'static str {
         SpanKind::Paused => "paused",
         SpanKind::Cut => "cut",
         SpanKind::SlowDisk => "slow-disk",
-        SpanKind::Other => "other",
+        SpanKind::SlowLink => "slow-link",
     }
 }
 

@@ -178,11 +178,12 @@ class Diagram {
   drawSpans() {
     const { context: pen, palette, run, layout } = this;
     for (const span of run.spans) {
-      const from = layout.scale.mode === "rows" ? this.yEvent(span.event - 1) : HEADER + layout.yOfTime(this.place, span.from) - this.view.top;
+      const begins = run.at[span.event - 1] === span.from;
+      const from = begins && layout.scale.mode === "rows" ? this.yEvent(span.event - 1) : HEADER + layout.yOfTime(this.place, span.from) - this.view.top;
       const until = HEADER + layout.yOfTime(this.place, span.until) - this.view.top;
       if (until < HEADER || from > this.height) continue;
       const [top, end] = [Math.max(from, HEADER), Math.min(Math.max(until, from + 2), this.height)];
-      if (span.kind === "cut") this.drawCut(span, top, end, from);
+      if (span.links.length > 0) this.drawCut(span, top, end, from);
       for (const node of span.nodes) {
         const lanes = run.lanes.map((lane, place) => [lane, place]).filter(([lane]) => lane.node === node);
         for (const [lane, place] of lanes) {
@@ -211,10 +212,11 @@ class Diagram {
     }
   }
 
-  /** A cut is hatched in the space between the lanes whose links it takes. */
+  /** Cut and slow links are hatched in the space between the lanes that they join. */
   drawCut(span, top, end, from) {
     const { context: pen, palette, run } = this;
-    pen.fillStyle = palette.hatching(pen, palette.cut, 6);
+    const isCut = span.kind === "cut";
+    pen.fillStyle = isCut ? palette.hatching(pen, palette.cut, 6) : palette.hatching(pen, palette.hatch, 12);
     const nodes = run.nodeLanes.length;
     let first = Infinity;
     for (let gap = 0; gap + 1 < nodes; gap++) {
@@ -230,7 +232,7 @@ class Diagram {
       line(pen, x, end, x + wide, end);
       this.drawn++;
     }
-    if (first < Infinity) this.tag(`cut ${cutWords(span.links)}`, first + 4, top, end, from);
+    if (first < Infinity) this.tag(`${isCut ? "cut" : "slow"} ${cutWords(span.links)}`, first + 4, top, end, from);
   }
 
   tag(text, x, top, end, from) {

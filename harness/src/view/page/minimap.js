@@ -60,7 +60,8 @@ class Minimap {
     }
     const edge = left + 6 + bars * bar;
     for (const span of run.spans) {
-      const from = this.y(layout.yOfEvent(r, span.event - 1)), until = this.y(layout.yOfTime(r, span.until));
+      const from = this.y(layout.yOfTime(r, span.from)), until = this.y(layout.yOfTime(r, span.until));
+      if (span.kind === "slow-link") continue;
       if (span.kind === "cut") {
         pen.fillStyle = palette.cut;
         pen.fillRect(edge, from, wide - (edge - left) - 12, Math.max(1.5, until - from));
