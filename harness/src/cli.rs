@@ -6,7 +6,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::end::{End, INTERNAL, USAGE, code_of};
 use crate::recording::command as recording;
-use crate::{bugs, causes, cover, explain, hunt, replay, shrink, speed, to_test, view};
+use crate::{bugs, causes, cover, diff, explain, hunt, replay, shrink, speed, step, to_test, view};
 
 /// Put the coordination service through disasters, each a function of its seed.
 #[derive(Parser, Debug)]
@@ -34,6 +34,8 @@ enum Command {
     Show(recording::ShowArgs),
     Cover(cover::Args),
     View(view::Args),
+    Step(step::Args),
+    Diff(diff::Args),
 }
 
 /// The verbs by what they are for. One that stands nowhere here is told last, under "More".
@@ -62,6 +64,8 @@ fn dispatch(command: Command) -> Result<End> {
         Command::Show(args) => recording::show(&args),
         Command::Cover(args) => cover::run(&args),
         Command::View(args) => view::run(&args),
+        Command::Step(args) => step::run(&args),
+        Command::Diff(args) => diff::run(&args),
     }
 }
 

@@ -18,6 +18,8 @@
 //!   cover    runs schedules and counts marks
 //!   tell     a readable line for each event
 //!   bugs/    known bugs planted one at a time, and how long the hunt takes to find each
+//!   step/    a walk through a run, event by event
+//!   diff     where two runs part
 //!   view/    a recording as a page: the space-time diagram
 //!   cli      the verbs of the command line; what a verb takes stands beside what it does
 //!   end      how a command ends: the exit codes
@@ -31,6 +33,7 @@ pub mod causes;
 pub mod check;
 pub mod cli;
 pub mod cover;
+pub mod diff;
 pub mod end;
 pub mod explain;
 pub mod hunt;
@@ -40,6 +43,7 @@ pub mod replay;
 pub mod run;
 pub mod shrink;
 pub mod speed;
+pub mod step;
 pub mod subject;
 pub mod tell;
 pub mod to_test;

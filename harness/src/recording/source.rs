@@ -41,12 +41,25 @@ impl Source {
     }
 }
 
+/// The schedule of a recording that came from there.
+///
+/// # Errors
+/// When the text of the schedule cannot be read any more.
+pub fn schedule(source: &Source, recording: &Recording) -> Result<Schedule> {
+    match source {
+        Source::Seed(seed) => Ok(Schedule::draw(*seed)),
+        Source::File(path) => Ok(Trace::parse(&recording.header.schedule)
+            .with_context(|| format!("the schedule in {}", path.display()))?
+            .schedule),
+    }
+}
+
 fn seed_subject(seed: u64) -> Subject {
     Subject {
         name: format!("seed {seed}"),
         again: format!("cargo harness record --seed {seed} -o seed-{seed}.trace"),
         replay: format!("cargo harness replay --seed {seed} --verbose"),
-        schedule: format!("format {}\nseed {seed}\ndrawn\n", trace::FORMAT),
+        schedule: format!("format {}\nexpect clean\nseed {seed}\ndrawn\n", trace::FORMAT),
     }
 }
 
