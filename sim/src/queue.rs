@@ -117,18 +117,27 @@ impl Queue {
                 u32::try_from(self.events.len() - 1).expect("fewer than 2^32 events wait at a time")
             }
         };
-        let place = self.place(at);
-        self.order.insert(place, (at, slot));
+        self.place(at, slot);
     }
 
-    /// Where an event planned now for this time goes: before all that comes no later, since those come first.
-    fn place(&self, at: Time) -> usize {
+    /// Puts an event planned now before all that comes no later, since those come first.
+    fn place(&mut self, at: Time, slot: u32) {
+        /// How many make room one by one, before it is worth while to search and to move all of them at once.
         const NEAR: usize = 16;
-        let far = self.order.len().saturating_sub(NEAR);
-        match self.order[far..].iter().rposition(|(other, _)| *other > at) {
-            Some(before) => far + before + 1,
-            None => self.order[..far].partition_point(|(other, _)| *other > at),
+        let order = &mut self.order;
+        let mut place = order.len();
+        let far = place.saturating_sub(NEAR);
+        order.push((at, slot));
+        while place > far && order[place - 1].0 <= at {
+            order[place] = order[place - 1];
+            place -= 1;
         }
+        if place == far {
+            let first = order[..far].partition_point(|(other, _)| *other > at);
+            order.copy_within(first..far, first + 1);
+            place = first;
+        }
+        order[place] = (at, slot);
     }
 
     /// When the next event happens.

@@ -212,7 +212,23 @@ impl Checkers {
 }
 
 impl Observer for Checkers {
+    // Inlined where something is observed: what nobody here looks at, half of all, then costs nothing.
+    #[inline]
     fn observe(&mut self, _: Time, observation: &Observation<'_>) -> Checked {
+        match observation {
+            Observation::Stepped { .. }
+            | Observation::Happening { .. }
+            | Observation::Unlucky { .. }
+            | Observation::Fault { .. }
+            | Observation::Healed => Ok(()),
+            observation => self.check(observation),
+        }
+    }
+}
+
+impl Checkers {
+    #[inline(never)]
+    fn check(&mut self, observation: &Observation<'_>) -> Checked {
         match observation {
             Observation::Started { schedule } => {
                 *self = Checkers::new();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
+use vivarium_core::limits::Limits;
 use vivarium_sim::client::workload::OPS;
 use vivarium_sim::{MS, Memory, Observer, Schedule, World};
 
@@ -78,7 +79,12 @@ fn full_world<O: Observer>(observer: O) -> Result<World<O>> {
     schedule.faults.clear();
     schedule.chaos = 600_000 * MS;
     schedule.events_max = u64::MAX;
-    schedule.limits = vivarium_core::limits::Limits::default();
+    schedule.limits = Limits {
+        // As often as a hunt's schedules have it at the least; without, disks would hold all that was ever written.
+        snapshot_entries: 1000,
+        log_window_entries_max: 400,
+        ..Limits::default()
+    };
     schedule.clients.truncate(1);
     for client in &mut schedule.clients {
         client.timeout_ms = 10_000;
