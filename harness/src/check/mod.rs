@@ -9,6 +9,7 @@ mod last_look;
 mod liveness;
 pub mod model;
 mod order;
+mod reports;
 mod table;
 mod watches;
 
@@ -45,6 +46,7 @@ struct Watched {
     life: u32,
     disk: Disk,
     position: Position,
+    reports: reports::Reports,
 }
 
 type Checked = Result<(), Box<Violation>>;
@@ -240,6 +242,7 @@ impl Checkers {
             Observation::Booted { node, recovery } => self.booted(*node, recovery),
             Observation::Ended { node } => {
                 self.nodes[*node].life += 1;
+                self.nodes[*node].reports = Default::default();
                 self.liveness.ended(*node);
                 Ok(())
             }
@@ -247,8 +250,14 @@ impl Checkers {
                 self.nodes[*node].disk.wiped();
                 Ok(())
             }
-            Observation::Input { node, now, input } => self.liveness.input(*node, *now, input, &self.model),
-            Observation::Output { node, output } => self.output(*node, output),
+            Observation::Input { node, now, input } => {
+                self.nodes[*node].reports.input(*node, input)?;
+                self.liveness.input(*node, *now, input, &self.model)
+            }
+            Observation::Output { node, output } => {
+                self.nodes[*node].reports.output(output);
+                self.output(*node, output)
+            }
             Observation::Durable { node, write } => {
                 self.nodes[*node].disk.synced(write);
                 Ok(())
