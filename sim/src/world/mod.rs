@@ -240,6 +240,10 @@ impl<O: Observer> World<O> {
         if self.events > self.schedule.events_max {
             return Err(stall(format!("{} events by {} ms", self.events, at / crate::MS)));
         }
+        if self.memory.queue.len() > WAITING_MAX {
+            let waiting = self.memory.queue.len();
+            return Err(stall(format!("{waiting} events are still to come at {} ms", at / crate::MS)));
+        }
         match who {
             Next::Event => {
                 let (_, cause, event) = self.memory.queue.pop().expect("it was there a moment ago");
@@ -564,6 +568,9 @@ enum Next {
     Node(NodeIndex),
     Client(ClientIndex),
 }
+
+/// More events than this are never on their way in a healthy run, by far: messages make more messages.
+const WAITING_MAX: usize = 20_000;
 
 /// The name of the node in a slot.
 pub fn peer_id(node: NodeIndex) -> PeerId {
