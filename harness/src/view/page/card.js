@@ -36,7 +36,7 @@ class Panel {
     const fault = run.kinds.indexOf("fault"), rows = [];
     for (let i = 0; i < run.n; i++) if (run.kind[i] === fault) rows.push(i);
     if (rows.length === 0) return el("p", { class: "meta" }, "No faults but the network's own.");
-    return el("details", rows.length <= 8 ? { open: true } : {}, el("summary", {}, `${rows.length} faults`), ...rows.slice(0, 200).map((i) => this.row(run, r, i)));
+    return el("details", rows.length <= 8 ? { open: true } : {}, el("summary", {}, rows.length === 1 ? "1 fault" : `${rows.length} faults`), ...rows.slice(0, 200).map((i) => this.row(run, r, i)));
   }
 
   row(run, r, i, here = false) {
