@@ -77,6 +77,10 @@ impl FaultKind {
                 }
                 plainer
             }
+            FaultKind::CrashTogether { nodes, power, down } if nodes.count_ones() == 1 => {
+                let target = Target::Node(nodes.trailing_zeros() as usize);
+                vec![FaultKind::Crash { target, power: *power, down: *down }]
+            }
             FaultKind::CrashTogether { nodes, power, down } => fewer_bits(*nodes)
                 .map(|nodes| FaultKind::CrashTogether { nodes, power: *power, down: *down })
                 .collect(),

@@ -20,12 +20,12 @@ use anyhow::Result;
 use vivarium_sim::schedule::Choices;
 use vivarium_sim::{MS, Schedule};
 
+use crate::build;
 use crate::causes::{Curve, Effort};
-use crate::recording::{self, Recording};
+use crate::recording::{self, Event, Kind, Recording};
 use crate::run::End;
 use crate::shrink::{Meaning, Options, meaning, shrink};
 use crate::subject::Subject;
-use crate::{build, recording::Event};
 
 pub use story::happened;
 
@@ -125,10 +125,8 @@ impl Explanation<'_> {
             ("SHORTEST", vec![self.size()]),
         ];
         let story = story::chosen(self.recording);
-        let numbered = story
-            .iter()
-            .enumerate()
-            .map(|(place, event)| format!("{:>2}. {}", place + 1, story::line(event)));
+        let numbered =
+            story.iter().enumerate().map(|(place, event)| format!("{:>2}. {}", place + 1, self.told(event)));
         sections.push(("STORY", numbered.collect()));
         if let Some(meaning) = &self.meaning {
             sections.push(("NECESSARY", self.necessary(meaning)));
@@ -146,6 +144,17 @@ impl Explanation<'_> {
         sections.push(("REPRO", vec![self.again.clone()]));
         sections.retain(|(_, lines)| !lines.is_empty());
         Some(sections)
+    }
+
+    /// A line of the story: a fault with all that the schedule says of it.
+    fn told(&self, event: &Event) -> String {
+        let fault = self.schedule.faults.iter().find(|fault| {
+            event.kind == Kind::Fault && fault.at == event.at && format!("{:?}", fault.kind) == event.detail
+        });
+        match fault.map(words::fault).as_deref().and_then(|words| words.split_once(": ")) {
+            Some((_, words)) => format!("{}.{:03} ms  FAULT {words}", event.at / MS, event.at % MS / 1000),
+            None => story::line(event),
+        }
     }
 
     fn place(&self) -> String {

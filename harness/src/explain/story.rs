@@ -228,6 +228,9 @@ pub fn line(event: &Event) -> String {
             format!("sends {other} {}{fate}", event.text)
         }
         Kind::Receive => format!("hears of {other}: {}", event.text),
+        Kind::Request => format!("is asked by {other}: {}", event.text),
+        Kind::Reply => format!("replies to {other}: {}", event.text),
+        Kind::Notify => format!("notifies {other}: {}", event.text),
         Kind::Ask => format!("asks {}", event.text),
         Kind::Answer => format!("is answered {}", event.text),
         Kind::Notice => format!("is notified: {}", event.text),

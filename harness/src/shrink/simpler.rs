@@ -25,8 +25,14 @@ pub fn drop_odds(search: &mut Search<'_>) {
         };
     }
     let (network, disk) = (schedule.network, schedule.disk);
-    schedule.network =
-        NetworkOdds { slow_permille: 0, slow_mean: 0, loss_permille: 0, duplicate_permille: 0, ..network };
+    schedule.network = NetworkOdds {
+        slow_permille: 0,
+        slow_mean: 0,
+        loss_permille: 0,
+        duplicate_permille: 0,
+        corrupt_permille: 0,
+        ..network
+    };
     schedule.disk = DiskOdds { slow_permille: 0, slow_mean: 0, ..disk };
     search.adopt(schedule);
 }
