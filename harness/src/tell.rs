@@ -58,6 +58,7 @@ pub fn line(observation: &Observation<'_>) -> (String, String) {
             ),
         ),
         Observation::Ended { node: n } => (node(n), "END".into()),
+        Observation::Rotten { node: n } => (node(n), "DAMAGED DISK".into()),
         Observation::Wiped { node: n } => (node(n), "NEW DISK".into()),
         Observation::Input { node: n, input, .. } => (node(n), format!("<- {}", input_line(input))),
         Observation::Output { node: n, output } => (node(n), format!("   -> {}", output_line(output))),

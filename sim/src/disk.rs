@@ -3,7 +3,9 @@
 //! Writes are kept as they came and become bytes, by the core's own encoders, only when a crash makes somebody read
 //! them. Within a lane a crash keeps a prefix of the writes that were not synced; the next one may be torn, and one
 //! further on may have reached the disk all the same, as disks do not keep order. Then the core's recovery reads what
-//! is left. Segments are begun and purged as the real storage does it.
+//! is left. Segments are begun and purged as the real storage does it. What was synced goes bad in `rot.rs` only.
+
+mod rot;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use vivarium_core::record::{FileName, Identity, LogEncoder, Resume, SnapshotEnco
 use vivarium_core::recovery::{self, Damage, Found, Recovery, retention};
 
 use crate::decision::Draw;
+pub use rot::Rot;
 
 /// A node's disk. It outlives the node's processes.
 #[derive(Clone, Debug)]
@@ -32,6 +35,17 @@ pub struct Disk {
     resume: Resume,
     log: Pending,
     chunks: Pending,
+    /// Something that was durable is damaged.
+    rotten: bool,
+    /// Files whose removal is not durable yet.
+    removed: Vec<Removed>,
+}
+
+/// A file that a power cut may bring back.
+#[derive(Clone, Debug)]
+enum Removed {
+    Segment(u64, Segment),
+    Snapshot(Zxid, Snapshot),
 }
 
 /// What a lane has not made durable yet.
@@ -78,21 +92,36 @@ impl Disk {
             resume: Resume::FRESH,
             log: Pending::default(),
             chunks: Pending::default(),
+            rotten: false,
+            removed: Vec::new(),
         }
     }
 
     /// A process starts: recovery reads the disk, and its verdict is carried out.
     ///
     /// # Errors
-    /// The damage that recovery found. Nothing here damages what was synced, so there must be none.
+    /// The damage that recovery found. There must be none, unless the disk is [rotten](Disk::is_rotten).
     pub fn boot(&mut self) -> Result<Recovery, Damage> {
+        let recovery = self.recover()?;
+        self.cut(&recovery);
+        self.delete(&recovery.garbage);
+        self.formatted = true;
+        self.resume = recovery.resume;
+        self.begin_segment(recovery.next_segment);
+        if !recovery.prelude.is_empty() {
+            self.append_batch(recovery.prelude.as_slice().into());
+        }
+        Ok(recovery)
+    }
+
+    fn recover(&self) -> Result<Recovery, Damage> {
         let names = (self.segments.keys().map(|number| FileName::Segment(*number)))
             .chain(self.snapshots.keys().map(|zxid| FileName::Snapshot(*zxid)))
             .map(|name| name.to_string())
             .collect();
         let found = Found { identity: self.identity, formatted: self.formatted, vouched: false, names };
         let (segments, snapshots) = (&self.segments, &self.snapshots);
-        let recovery = recovery::recover(&found, &mut |name, most| {
+        recovery::recover(&found, &mut |name, most| {
             let bytes = match name {
                 FileName::Segment(number) => match segments.get(&number).map(|segment| &segment.content) {
                     Some(Content::Bytes(bytes)) => bytes,
@@ -104,20 +133,16 @@ impl Disk {
                 },
             };
             Ok(bytes[..most.min(bytes.len())].to_vec())
-        })?;
+        })
+    }
+
+    /// Cuts off what was torn.
+    fn cut(&mut self, recovery: &Recovery) {
         if let Some(torn) = recovery.torn
             && let Some(Segment { content: Content::Bytes(bytes), .. }) = self.segments.get_mut(&torn.segment)
         {
             bytes.truncate(torn.valid_bytes as usize);
         }
-        self.delete(&recovery.garbage);
-        self.formatted = true;
-        self.resume = recovery.resume;
-        self.begin_segment(recovery.next_segment);
-        if !recovery.prelude.is_empty() {
-            self.append_batch(recovery.prelude.as_slice().into());
-        }
-        Ok(recovery)
     }
 
     /// The process writes. Nothing is durable before a sync ends.
@@ -152,6 +177,7 @@ impl Disk {
         match lane {
             Lane::Log => self.append_batch(writes.clone()),
             Lane::Snapshot => {
+                self.removed.clear();
                 let whole = writes.iter().any(|write| matches!(write, Write::Chunk { last: true, .. }));
                 writes.iter().for_each(|write| self.append_chunk(write));
                 if whole {
@@ -176,12 +202,22 @@ impl Disk {
             self.begin_sync(lane);
             durable.extend_from_slice(&self.end_sync(lane));
         }
+        self.removed.clear();
         self.become_bytes();
         durable
     }
 
     /// The process ends, or the power goes. Gives the writes that happen to be on the disk without having been synced.
     pub fn crash(&mut self, draw: &mut Draw) -> Vec<Write> {
+        // A removal that was not synced may be undone, in any order.
+        for removed in std::mem::take(&mut self.removed) {
+            if draw.one_in(4) {
+                match removed {
+                    Removed::Segment(number, segment) => drop(self.segments.insert(number, segment)),
+                    Removed::Snapshot(zxid, snapshot) => drop(self.snapshots.insert(zxid, snapshot)),
+                }
+            }
+        }
         let log = std::mem::take(&mut self.log);
         let chunks = std::mem::take(&mut self.chunks);
         let mut survivors = self.crash_log(&log, draw);
@@ -324,8 +360,17 @@ impl Disk {
         let snapshots: Vec<Zxid> = self.snapshots.keys().copied().collect();
         let segments: Vec<(u64, Zxid)> =
             self.segments.iter().map(|(number, segment)| (*number, segment.last)).collect();
-        let names = retention::purgeable(&snapshots, &segments, self.retain);
-        self.delete(&names);
+        for name in retention::purgeable(&snapshots, &segments, self.retain) {
+            let removed = match name {
+                FileName::Segment(number) => {
+                    self.segments.remove(&number).map(|segment| Removed::Segment(number, segment))
+                }
+                FileName::Snapshot(zxid) => {
+                    self.snapshots.remove(&zxid).map(|snapshot| Removed::Snapshot(zxid, snapshot))
+                }
+            };
+            self.removed.extend(removed);
+        }
     }
 
     fn delete(&mut self, names: &[FileName]) {

@@ -18,6 +18,11 @@ impl FaultKind {
             | FaultKind::WallJump { target, .. }
             | FaultKind::MonoJump { target, .. }
             | FaultKind::SlowDisk { target, .. }
+            | FaultKind::Wipe { target, .. }
+            | FaultKind::Rot { target, .. }
+            | FaultKind::SyncFails { target, .. }
+            | FaultKind::FullDisk { target, .. }
+            | FaultKind::CrashInBoot { target, .. }
             | FaultKind::Retire { target, .. }
             | FaultKind::Disconnect { target } => Some(target),
             FaultKind::CrashAll { .. }
@@ -37,11 +42,16 @@ impl FaultKind {
             | FaultKind::CrashInStep { down, .. }
             | FaultKind::CrashAll { down }
             | FaultKind::CrashTogether { down, .. }
+            | FaultKind::Wipe { down, .. }
+            | FaultKind::Rot { down, .. }
+            | FaultKind::SyncFails { down, .. }
+            | FaultKind::CrashInBoot { down, .. }
             | FaultKind::Retire { down, .. } => vec![down],
             FaultKind::Pause { length, .. }
             | FaultKind::Partition { length, .. }
             | FaultKind::CutLinks { length, .. }
             | FaultKind::Flap { length, .. }
+            | FaultKind::FullDisk { length, .. }
             | FaultKind::Isolate { length, .. } => vec![length],
             FaultKind::Stagger { apart, length, .. } => vec![apart, length],
             FaultKind::MonoJump { by, .. } => vec![by],

@@ -33,6 +33,8 @@ pub enum Observation<'a> {
     Ended { node: NodeIndex },
     /// The disk of a node that is down was replaced by an empty one.
     Wiped { node: NodeIndex },
+    /// What was durable on the disk of a node that is down is damaged.
+    Rotten { node: NodeIndex },
     /// A node is about to be told this.
     Input { node: NodeIndex, now: Now, input: &'a Input },
     /// A node's step put this out. All outputs of a step are told, in order, before any is carried out.

@@ -10,6 +10,7 @@ use vivarium_core::time::Duration;
 use crate::choice::Choice;
 use crate::clock::Clock;
 use crate::decision::Draw;
+use crate::disk::Rot;
 use crate::{MS, NodeIndex, Time, US};
 
 /// All that decides a run, besides the code.
@@ -265,6 +266,40 @@ pub enum FaultKind {
         #[serde(with = "crate::times")]
         length: Time,
     },
+    /// A node's power goes, and when it comes back its disk is a new one, empty. A plain power cut while so many disks
+    /// are not members' or not whole that the others are no quorum.
+    Wipe {
+        target: Target,
+        #[serde(with = "crate::times")]
+        down: Time,
+    },
+    /// A node's power goes, and what was durable on its disk is damaged. Where recovery refuses the disk, the node gets
+    /// an empty one. A plain power cut under the same condition as for `Wipe`.
+    Rot {
+        target: Target,
+        rot: Rot,
+        #[serde(with = "crate::times")]
+        down: Time,
+    },
+    /// The next sync of a node fails: its process ends, and what was not synced is in doubt.
+    SyncFails {
+        target: Target,
+        #[serde(with = "crate::times")]
+        down: Time,
+    },
+    /// A node's disk is full for so long: its process ends with the next sync, and does not get up before there is room.
+    FullDisk {
+        target: Target,
+        #[serde(with = "crate::times")]
+        length: Time,
+    },
+    /// A node crashes, and its process so many times again before it has done what recovery told it to do.
+    CrashInBoot {
+        target: Target,
+        times: u32,
+        #[serde(with = "crate::times")]
+        down: Time,
+    },
     /// A node is asked to end; it starts again after `down`.
     Retire {
         target: Target,
@@ -433,6 +468,7 @@ impl Schedule {
             source.part(),
             source.part(),
         );
+        let mut disks = source.part();
         let nodes = *shape.pick(&[3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 2, 1]);
         let chaos = shape.between(1000, 6000) * MS;
         let limits = draw_limits(&mut limits);
@@ -447,7 +483,13 @@ impl Schedule {
             shuffle_permille: *shape.pick(&[0, 100, 1000]),
             wake_lag: *shape.pick(&[0, 10 * US, 500 * US]),
             clients: draw_clients(&mut clients, &limits, chaos),
-            faults: draw_faults(&mut faults, nodes, &limits, chaos),
+            faults: with_disk_faults(
+                draw_faults(&mut faults, nodes, &limits, chaos),
+                &mut disks,
+                nodes,
+                &limits,
+                chaos,
+            ),
             limits,
             events_max: 400_000,
             choices: Choices::Drawn,
@@ -612,6 +654,50 @@ fn draw_faults(draw: &mut Draw, nodes: usize, limits: &Limits, chaos: Time) -> V
             Fault { at, kind }
         })
         .collect();
+    faults.sort_by_key(|fault| fault.at);
+    faults
+}
+
+/// Disks that go bad, in a third of all schedules.
+fn with_disk_faults(
+    mut faults: Vec<Fault>,
+    draw: &mut Draw,
+    nodes: usize,
+    limits: &Limits,
+    chaos: Time,
+) -> Vec<Fault> {
+    if !draw.one_in(3) {
+        return faults;
+    }
+    let mut weights = [0; 5];
+    for (weight, full) in weights.iter_mut().zip([4, 5, 2, 1, 2]) {
+        *weight = if draw.one_in(2) { full } else { 0 };
+    }
+    if weights.iter().all(|weight| *weight == 0) {
+        return faults;
+    }
+    let silence = limits.silence.0;
+    for _ in 0..draw.between(1, 2 + chaos / (1500 * MS)) {
+        let at = draw.between(100 * MS, chaos);
+        let target = match draw.below(4) {
+            0 => Target::Leader,
+            1 => Target::Writer,
+            _ => Target::Node(draw.below(nodes as u64) as usize),
+        };
+        let length = draw.skewed(silence).min(4 * silence) + MS;
+        let down = if draw.one_in(2) { draw.between(1, 20) * MS } else { length };
+        let kind = match draw.weighted(&weights) {
+            0 => FaultKind::Wipe { target, down },
+            1 => {
+                let rots = [Rot::Log, Rot::Log, Rot::Snapshot, Rot::LogMisdirected, Rot::SnapshotMisdirected];
+                FaultKind::Rot { target, rot: *draw.pick(&rots), down }
+            }
+            2 => FaultKind::SyncFails { target, down },
+            3 => FaultKind::FullDisk { target, length },
+            _ => FaultKind::CrashInBoot { target, times: draw.between(1, 3) as u32, down },
+        };
+        faults.push(Fault { at, kind });
+    }
     faults.sort_by_key(|fault| fault.at);
     faults
 }

@@ -315,18 +315,21 @@ impl Segments {
             let page = read(file, SEGMENT_HEADER_BYTES).map_err(unreadable)?;
             match SegmentHeader::read(&page, number, found.identity) {
                 Ok((header, _)) => segments.headers.push(header),
-                Err(HeaderError::Damaged) if index + 1 == numbers.len() => {
+                Err(error @ HeaderError::Damaged) => {
+                    let last = index + 1 == numbers.len();
                     // A header is durable before a record follows it, so records mean that it was whole once.
                     let whole = read(file, usize::MAX).map_err(unreadable)?;
                     let empty = whole.iter().skip(SEGMENT_HEADER_BYTES).all(|byte| *byte == 0);
-                    let only_one = numbers.len() == 1;
-                    if !empty || (only_one && found.formatted) {
-                        return Err(Damage::header(file, after, HeaderError::Damaged));
+                    if last && (!empty || (numbers.len() == 1 && found.formatted)) {
+                        return Err(Damage::header(file, after, error));
                     }
-                    segments.begun = true;
-                    garbage.push(file);
-                }
-                Err(error @ HeaderError::Damaged) => {
+                    if empty {
+                        // Begun and never used. A later one, if there is any, says where it goes on: were there
+                        // records in this one once, it would go on after those, and be found not to fit.
+                        segments.begun = last;
+                        garbage.push(file);
+                        continue;
+                    }
                     segments.broken = Some(Damage::header(file, after, error));
                     garbage
                         .extend(segments.headers.drain(..).map(|header| FileName::Segment(header.segment)));

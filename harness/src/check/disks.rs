@@ -42,6 +42,8 @@ pub struct Disk {
     durable: Shadow,
     /// What the last disk held that this node has lost.
     lost: Shadow,
+    /// Something that was durable is damaged.
+    rotten: bool,
 }
 
 type Checked = Result<(), Box<Violation>>;
@@ -54,8 +56,17 @@ impl Disk {
 
     /// The disk is replaced by an empty one.
     pub fn wiped(&mut self) {
-        self.lost = std::mem::take(&mut self.durable);
+        let gone = std::mem::take(&mut self.durable);
+        if gone.member {
+            self.lost = gone;
+        }
         self.written = Shadow::default();
+        self.rotten = false;
+    }
+
+    /// Something on the disk is damaged: the node has to notice, or not to need it.
+    pub fn damaged(&mut self) {
+        self.rotten = true;
     }
 
     /// Whether an entry is durable here, on a disk that counts; or was, on one that was lost since: whoever was told so
@@ -73,6 +84,11 @@ impl Disk {
     pub fn booted(&mut self, node: PeerId, recovery: &Recovery, history: &History) -> Checked {
         let disk = &mut self.durable;
         disk.unfinished = None;
+        let found = recovery.recovered.snapshot.as_ref().map_or(Zxid::ZERO, |(zxid, _)| *zxid);
+        if self.rotten && found < disk.snapshot && (disk.base == found || disk.contains(found)) {
+            // The newest snapshot is damaged. An older one will do when the log holds all that came after it.
+            disk.snapshot = found;
+        }
         if !disk.contains(disk.snapshot) {
             // A snapshot that the log does not reach to: the log begins anew after it.
             disk.base = disk.snapshot;

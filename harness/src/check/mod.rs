@@ -246,6 +246,10 @@ impl Checkers {
                 self.liveness.ended(*node);
                 Ok(())
             }
+            Observation::Rotten { node } => {
+                self.nodes[*node].disk.damaged();
+                Ok(())
+            }
             Observation::Wiped { node } => {
                 self.nodes[*node].disk.wiped();
                 Ok(())

@@ -48,6 +48,9 @@ impl<O: Observer> World<O> {
         for slot in &mut self.slots {
             slot.sync_extra = 0;
             slot.crash_in_step = None;
+            slot.sync_fails = None;
+            slot.full_until = 0;
+            slot.boots_in_part = 0;
             assert!(slot.paused_until <= self.now, "pauses end before the faults do");
         }
         for client in 0..self.clients.len() {

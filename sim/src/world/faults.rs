@@ -91,6 +91,36 @@ impl<O: Observer> World<O> {
                 self.memory.queue.push(self.until(length), Event::Mend { what: Mend::SlowDisk { node } });
                 Ok(())
             }
+            FaultKind::Wipe { target, down } => {
+                let node = self.aim(kind, target)?;
+                self.crash(node, true, down)?;
+                if self.can_spare(node) { self.wipe(node) } else { Ok(()) }
+            }
+            FaultKind::Rot { target, rot, down } => {
+                let node = self.aim(kind, target)?;
+                self.crash(node, true, down)?;
+                let mut draw = self.memory.decisions.draw(Kind::Crash, 16 + node, self.now);
+                if self.can_spare(node) && self.slots[node].disk.rot(rot, &mut draw) {
+                    return self.observe(&Observation::Rotten { node });
+                }
+                Ok(())
+            }
+            FaultKind::SyncFails { target, down } => {
+                let node = self.aim(kind, target)?;
+                self.slots[node].sync_fails = Some(down);
+                Ok(())
+            }
+            FaultKind::FullDisk { target, length } => {
+                let node = self.aim(kind, target)?;
+                self.slots[node].full_until = self.until(length);
+                Ok(())
+            }
+            FaultKind::CrashInBoot { target, times, down } => {
+                let node = self.aim(kind, target)?;
+                self.crash(node, false, down)?;
+                self.slots[node].boots_in_part = times;
+                Ok(())
+            }
             FaultKind::Retire { target, down } => {
                 let node = self.aim(kind, target)?;
                 if self.slots[node].node.is_none() {
@@ -214,6 +244,20 @@ impl<O: Observer> World<O> {
         }
     }
 
+    /// Whether the disk of a node may be lost: what the ensemble has promised to survive. The others that are members'
+    /// and whole are a quorum; or there is no cluster yet.
+    fn can_spare(&self, node: NodeIndex) -> bool {
+        let dependable = |other: &NodeIndex| *other != node && self.slots[*other].disk.is_dependable();
+        let others = (0..self.slots.len()).filter(dependable).count();
+        others > self.slots.len() / 2
+    }
+
+    /// A node that is down gets an empty disk.
+    fn wipe(&mut self, node: NodeIndex) -> Checked {
+        self.slots[node].disk.wipe();
+        self.observe(&Observation::Wiped { node })
+    }
+
     /// A process ends at once. With `power`, so does its machine: nobody is told.
     pub(super) fn crash(&mut self, node: NodeIndex, power: bool, down: Time) -> Checked {
         if self.slots[node].node.is_none() {
@@ -288,10 +332,31 @@ impl<O: Observer> World<O> {
                 property: "recovery",
                 meaning: "a node starts from whatever a power cut leaves of its disk",
                 seen: format!("node {}: {what}", peer_id(node)),
-                expected: "a torn tail is dropped, all else is whole: no disk rots in this schedule".into(),
+                expected: "a torn tail is dropped, all else is whole: this disk has not been damaged".into(),
             })
         };
-        let recovery = self.slots[node].disk.boot().map_err(|damage| boot_failed(damage.to_string()))?;
+        if self.slots[node].full_until > self.now {
+            // It reads what is there, and cannot begin another segment.
+            self.memory.queue.push(self.until(10 * MS), Event::Restart { node, life });
+            return Ok(());
+        }
+        let mut draw = self.memory.decisions.draw(Kind::Crash, 24 + node, self.now);
+        if self.slots[node].boots_in_part > 0 {
+            self.slots[node].boots_in_part -= 1;
+            self.slots[node].disk.boot_in_part(&mut draw);
+            let down = draw.between(1, 20) * MS;
+            self.memory.queue.push(self.until(down), Event::Restart { node, life });
+            return Ok(());
+        }
+        let recovery = match self.slots[node].disk.boot() {
+            Err(_) if self.slots[node].disk.is_rotten() => {
+                // The operator does what the message says.
+                self.wipe(node)?;
+                self.slots[node].disk.boot()
+            }
+            verdict => verdict,
+        };
+        let recovery = recovery.map_err(|damage| boot_failed(damage.to_string()))?;
         self.observe(&Observation::Booted { node, recovery: &recovery })?;
         let entropy = self.memory.decisions.draw(Kind::Boot, node, self.now).word();
         // In even weather all draws are alike, and processes that are all alike never elect one of them.

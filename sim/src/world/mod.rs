@@ -488,6 +488,10 @@ impl<O: Observer> World<O> {
         if slot.life != life || slot.node.is_none() {
             return Ok(());
         }
+        if let Some(down) = slot.sync_fails.or((slot.full_until > self.now).then_some(crate::MS)) {
+            // What is on the disk is not known now: the process ends, and whoever starts next reads what is there.
+            return self.crash(node, false, down);
+        }
         let writes = slot.disk.end_sync(lane);
         for write in &*writes {
             self.observer.observe(self.now, &Observation::Durable { node, write })?;

@@ -38,6 +38,12 @@ pub(super) struct Slot {
     /// It was asked to end, and starts again after so long.
     pub(super) retiring: Option<Time>,
     pub(super) sync_extra: Time,
+    /// The next sync fails, and the process starts again after so long.
+    pub(super) sync_fails: Option<Time>,
+    /// The disk is full until then.
+    pub(super) full_until: Time,
+    /// So many starts of a process end before they are done.
+    pub(super) boots_in_part: u32,
     /// When the last sync of each lane is told.
     pub(super) told: [Time; 2],
     /// The connections of packets that have arrived and are not read yet, in the order in which they came.
@@ -64,6 +70,9 @@ impl Slot {
             crash_in_step: None,
             retiring: None,
             sync_extra: 0,
+            sync_fails: None,
+            full_until: 0,
+            boots_in_part: 0,
             told: [0; 2],
             unread: VecDeque::new(),
         }
@@ -116,6 +125,7 @@ impl Slot {
         self.paused_until = 0;
         self.leading = false;
         self.crash_in_step = None;
+        self.sync_fails = None;
         self.retiring = None;
         self.unread.clear();
     }
