@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use vivarium_core::api::Op;
 use vivarium_core::io::{CloseReason, LookingReason, Note, Output, SyncPlan};
 use vivarium_harness::run::Runner;
-use vivarium_sim::schedule::Sabotage;
+use vivarium_sim::schedule::{FaultKind, Sabotage};
 use vivarium_sim::{Observation, Observer, Schedule, Time, Verdict, Violation};
 
 #[test]
@@ -88,13 +88,14 @@ fn a_node_that_is_never_heard_is_noticed() {
 
 /// Counts what happens.
 #[derive(Default)]
-struct Census(BTreeMap<&'static str, u32>);
+struct Census(BTreeMap<&'static str, u32>, [bool; 8]);
 
 impl Observer for Census {
     fn observe(&mut self, _: Time, observation: &Observation<'_>) -> Result<(), Box<Violation>> {
         let name = match observation {
             Observation::Output { output: Output::Note(note), .. } => match note {
                 Note::Established { .. } => "leader established",
+                Note::Rolling { admitting: true, .. } => "new disk admitted",
                 Note::Rolling { .. } => "epoch rolled",
                 Note::HandedOver { .. } => "leadership handed over",
                 Note::Truncated { .. } => "log cut",
@@ -119,6 +120,18 @@ impl Observer for Census {
             Observation::Sent { request, .. } if matches!(request.op, Op::SetWatches { .. }) => {
                 "watches renewed"
             }
+            Observation::Rotten { node } => {
+                self.1[*node] = true;
+                "disk damaged"
+            }
+            Observation::Wiped { node } if std::mem::take(&mut self.1[*node]) => "damaged disk refused",
+            Observation::Wiped { .. } => "disk wiped",
+            Observation::Booted { node, .. } if std::mem::take(&mut self.1[*node]) => {
+                "damage where nothing is needed"
+            }
+            Observation::Fault { kind: FaultKind::FullDisk { .. }, .. } => "disk full",
+            Observation::Fault { kind: FaultKind::SyncFails { .. }, .. } => "sync fails",
+            Observation::Fault { kind: FaultKind::CrashInBoot { .. }, .. } => "crash in boot",
             Observation::Booted { recovery, .. } if recovery.torn.is_some() => "torn log",
             Observation::Booted { recovery, .. } if !recovery.prelude.is_empty() => {
                 "snapshot ahead of the log"
@@ -140,6 +153,14 @@ fn the_corners_are_reached() {
     }
     let wanted = [
         "leader established",
+        "new disk admitted",
+        "disk wiped",
+        "disk damaged",
+        "damaged disk refused",
+        "damage where nothing is needed",
+        "disk full",
+        "sync fails",
+        "crash in boot",
         "epoch rolled",
         "leadership handed over",
         "log cut",
