@@ -89,6 +89,11 @@ pub struct ServeArgs {
     /// What to log: error, warn, info, debug or trace [default: RUST_LOG, or info]
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
+    /// Count this server as a voter although its data directory is empty: to form a cluster without all its servers,
+    /// or to go on with what is left after a majority has lost its data for good. Committed data that only the lost
+    /// disks held is gone then
+    #[arg(long)]
+    pub vote_empty: bool,
     /// End in good order when standard input is closed
     #[arg(long, hide = true)]
     pub exit_with_stdin: bool,

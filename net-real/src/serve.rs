@@ -82,7 +82,7 @@ fn prepare(arguments: &ServeArgs) -> Result<Server, Failure> {
     // Servers agree on a cluster by themselves: see `cluster`.
     let identity = Identity { cluster: 0, node: config.id };
     let retain = if config.purge { config.snapshots_retained as usize } else { usize::MAX };
-    let options = storage::Options { retain, ..storage::Options::default() };
+    let options = storage::Options { retain, vouched: arguments.vote_empty, ..storage::Options::default() };
     let (storage, recovery) = Storage::open(&config.data_dir, &config.log_dir, identity, &options, report)
         .map_err(|error| (Exit::Data, error.to_string()))?;
     let cluster_file = ClusterFile::of(&config.data_dir.join(storage::SUBFOLDER));
