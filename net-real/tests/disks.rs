@@ -31,7 +31,11 @@ fn a_wiped_server_copies_the_data_and_votes_again() {
     fs::remove_dir_all(ensemble.nodes[wiped].data.join("vivarium")).expect("the data directory is there");
     ensemble.nodes[wiped].start();
     ensemble.nodes[wiped].wait_until_serving();
-    says(&ensemble, wiped, "from here on it counts as a voter");
+    // Once when the cluster was formed, and once for the new disk.
+    eventually("the new disk counts", || {
+        let text = ensemble.nodes[wiped].log_text();
+        (text.matches("from here on it counts as a voter").count() == 2).then_some(())
+    });
     eventually("the wiped server has the data", || {
         let mut client =
             Client::attach(ensemble.nodes[wiped].address, &Ticket::new(30_000)).ok()?;
