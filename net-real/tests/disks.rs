@@ -37,8 +37,7 @@ fn a_wiped_server_copies_the_data_and_votes_again() {
         (text.matches("from here on it counts as a voter").count() == 2).then_some(())
     });
     eventually("the wiped server has the data", || {
-        let mut client =
-            Client::attach(ensemble.nodes[wiped].address, &Ticket::new(30_000)).ok()?;
+        let mut client = Client::attach(ensemble.nodes[wiped].address, &Ticket::new(30_000)).ok()?;
         let there = client.exists("/before", false).ok()?.is_some();
         client.close().ok()?;
         there.then_some(())

@@ -196,8 +196,7 @@ impl Disk {
         self.segments.insert(number, Segment { last, content: Content::Bytes(bytes) });
         if steps == 3 {
             // Some of what serves nothing is gone.
-            let gone: Vec<FileName> =
-                recovery.garbage.iter().copied().filter(|_| draw.one_in(2)).collect();
+            let gone: Vec<FileName> = recovery.garbage.iter().copied().filter(|_| draw.one_in(2)).collect();
             self.delete(&gone);
         }
     }
