@@ -220,3 +220,17 @@ fn a_corpus_holds_or_is_expected_to_fail() {
     let (code, out, _) = run(harness().args(["replay", "--expect-fail"]).arg(traces.join("holds.sched")));
     assert!(code == 0, "{out}");
 }
+
+#[test]
+fn junit_has_a_case_for_each_property() {
+    let path = folder("junit").join("junit.xml");
+    let (code, out, _) = run(harness().args(["hunt", "--seeds", "2", "--junit"]).arg(&path));
+    assert_eq!(code, 0, "{out}");
+    let xml = std::fs::read_to_string(&path).expect("JUnit's file");
+    let cases = xml.matches("<testcase ").count();
+    assert!(xml.contains(&format!("tests=\"{cases}\" failures=\"0\"")) && cases > 20, "{xml}");
+    assert!(
+        xml.contains("name=\"writes-linearizable\"/>") && xml.contains("name=\"determinism\"/>"),
+        "{xml}"
+    );
+}

@@ -204,10 +204,10 @@ pub fn site(property: &str, seen: &str) -> String {
     let mut number = false;
     while let Some(c) = chars.next() {
         match c {
-            // What stands in brackets is a list of contents, and in parentheses after a space an aside.
-            '[' => depth += 1,
+            // What stands in brackets and braces is contents, and in parentheses after a space an aside.
+            '[' | '{' => depth += 1,
             '(' if depth > 0 || site.ends_with(' ') => depth += 1,
-            ']' | ')' if depth > 0 => depth -= 1,
+            ']' | '}' | ')' if depth > 0 => depth -= 1,
             _ if depth > 0 => {}
             '"' => {
                 while let Some(c) = chars.next() {
@@ -283,6 +283,10 @@ mod tests {
             ("sees [1, 2, 3] there", "sees [\"a\", [4]] there"),
             ("watch: true of n3", "watch: false of n12"),
             ("at -17 ms", "at 4.25 ms"),
+            (
+                "Reply { xid: 4, result: Ok(Empty) } to Get { path: \"/\" }",
+                "Reply { xid: 4, result: Err(NoNode) } to Get { }",
+            ),
         ] {
             let two = two.replace("at 4", "at -4");
             assert_eq!(site("p", one), site("p", &two), "{one} and {two}");

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::findings::{DETERMINISM, Finding, Findings};
+use super::findings::{Finding, Findings};
+use super::properties::PROPERTIES;
 use super::record::Record;
 use super::tell;
 
 /// The whole document.
 pub fn xml(record: &Record, findings: &Findings) -> String {
     let mut cases: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
-    cases.insert(DETERMINISM, Vec::new());
+    if record.totals.schedules > 0 {
+        cases.extend(PROPERTIES.iter().map(|name| (*name, Vec::new())));
+    }
     for finding in findings.ranked() {
         cases.entry(&finding.smallest.property).or_default().push(finding);
     }

@@ -26,6 +26,7 @@ pub mod merge;
 pub mod minimal;
 pub mod options;
 pub mod progress;
+pub mod properties;
 pub mod record;
 pub mod shard;
 pub mod tell;
