@@ -50,7 +50,7 @@ const LINES_MAX: usize = 24;
 /// What is left of a schedule, in words and in full.
 fn small(minimal: &Minimal) -> String {
     let mut text = format!(
-        "{} of {} decisions, {} nodes, {} events ({} replays, {:.1} s{}): {}",
+        "{} decisions of {}, {} nodes, {} events ({} replays, {:.1} s{}): {}",
         minimal.decisions,
         minimal.decisions_before,
         minimal.nodes,
