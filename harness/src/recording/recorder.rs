@@ -185,10 +185,11 @@ impl Recorder {
     }
 
     /// What set the timer that made the present step happen in this lane. One timer after the other is the passing of
-    /// time, and no story.
+    /// time, and no story: they all follow from what began it.
     fn set_timer(&self, lane: Lane) -> Option<EventId> {
         let input = self.events_of(self.step_cause).find(|id| self.events[*id as usize - 1].lane == lane)?;
-        (self.events[input as usize - 1].kind != Kind::Wake).then_some(input)
+        let event = &self.events[input as usize - 1];
+        if event.kind == Kind::Wake { event.causes.first().copied() } else { Some(input) }
     }
 
     /// What made the present step happen.
