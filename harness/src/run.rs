@@ -8,6 +8,7 @@ use vivarium_sim::schedule::Choices;
 use vivarium_sim::{Choice, Memory, Observer, Report, Schedule, Time, Verdict, Violation, World};
 
 use crate::check::Checkers;
+use crate::check::linear::Searches;
 
 pub use crate::end::End;
 
@@ -15,6 +16,7 @@ pub use crate::end::End;
 #[derive(Debug, Default)]
 pub struct Runner {
     memory: Memory,
+    searches: Searches,
 }
 
 thread_local! {
@@ -28,6 +30,11 @@ impl Runner {
     /// Runs a schedule under all checkers, and under one more observer.
     pub fn run(&mut self, schedule: &Schedule, also: &mut impl Observer) -> Report {
         self.run_whole(schedule, also, false).0
+    }
+
+    /// What became of the searches for an order that explains what clients saw, in the sample of the runs.
+    pub fn searches(&self) -> Searches {
+        self.searches
     }
 
     /// The same, and lists the choices that were made on the way: what [`listed`] makes a schedule of.
@@ -50,7 +57,9 @@ impl Runner {
         let choices = world.recorded().to_vec();
         match report {
             Ok(report) => {
-                self.memory = world.into_parts().0;
+                let (memory, watched) = world.into_parts();
+                self.memory = memory;
+                self.searches += watched.checkers.searches();
                 (report, choices)
             }
             // Whatever the panic left half done must not reach the next run.

@@ -1,12 +1,14 @@
 //! The whole: seeds run clean, the same each time, reach the corners, and sabotage of the world is noticed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use vivarium_core::api::Op;
 use vivarium_core::io::{CloseReason, LookingReason, Note, Output, SyncPlan};
+use vivarium_harness::check::linear::{Recorder, Verdict as LinearVerdict};
 use vivarium_harness::run::Runner;
 use vivarium_sim::schedule::{FaultKind, Sabotage};
-use vivarium_sim::{Observation, Observer, Schedule, Time, Verdict, Violation};
+use vivarium_sim::{Memory, Observation, Observer, Schedule, Time, Verdict, Violation, World};
 
 #[test]
 fn seeds_run_clean_and_twice_the_same() {
@@ -84,6 +86,33 @@ fn forged_data_is_noticed() {
 fn a_node_that_is_never_heard_is_noticed() {
     let found = found(Sabotage::Mute);
     assert!(found["progress"] > 20, "{found:?}");
+}
+
+/// What the search for an order that explains what clients saw comes to, with no other checker about.
+fn searched(seed: u64, sabotage: Option<Sabotage>) -> Option<LinearVerdict> {
+    let mut schedule = Schedule::draw(seed);
+    schedule.sabotage = sabotage;
+    let mut world = World::new(Arc::new(schedule), Recorder::new(), Memory::default());
+    world.run();
+    world.into_parts().1.verdict().cloned()
+}
+
+#[test]
+fn the_checkers_and_the_search_agree() {
+    let verdicts: Vec<_> = (0..80).map(|seed| searched(seed, None)).collect();
+    let explained = verdicts.iter().filter(|v| **v == Some(LinearVerdict::Explained)).count();
+    let undetermined = verdicts.iter().filter(|v| **v == Some(LinearVerdict::Undetermined)).count();
+    println!("{explained} explained, {undetermined} undetermined");
+    assert_eq!(explained + undetermined, 80, "{verdicts:?}");
+    assert!(explained > 60, "{undetermined} undetermined");
+}
+
+#[test]
+fn the_search_notices_forged_data() {
+    let verdicts = (0..40).map(|seed| searched(seed, Some(Sabotage::ForgedData)));
+    let impossible = verdicts.filter(|verdict| matches!(verdict, Some(LinearVerdict::Impossible(_)))).count();
+    println!("{impossible} of 40");
+    assert!(impossible > 20, "{impossible}");
 }
 
 /// Counts what happens.

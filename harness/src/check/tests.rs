@@ -902,6 +902,92 @@ fn a_silent_session_that_is_left_alive() {
 }
 
 #[test]
+fn elections_without_end() {
+    for (count, property) in [(10, None), (11, Some("few-elections"))] {
+        let mut stage = Stage::serving();
+        stage.see(&Observation::Healed);
+        for epoch in 0..count {
+            stage.note(0, Note::Elected { epoch: Epoch(2 + epoch), last: zxid(1) });
+        }
+        assert_eq!(stage.broken, property);
+    }
+}
+
+#[test]
+fn messages_without_end() {
+    for (count, property) in [(500, None), (2_000, Some("few-messages"))] {
+        let mut stage = Stage::serving();
+        stage.see(&Observation::Healed);
+        for round in 0..count {
+            let message = PeerMessage::Alive { epoch: Epoch(1), round };
+            stage.output(1, Output::Send { to: PeerId(1), message });
+        }
+        assert_eq!(stage.broken, property);
+    }
+}
+
+/// A node on its own that leads.
+fn alone() -> (vivarium_core::Node, Now) {
+    let boot = Boot {
+        id: PeerId(1),
+        voters: vec![PeerId(1)],
+        limits: Limits::default(),
+        super_digest: None,
+        seed: 1,
+        recovered: Recovered::default(),
+    };
+    let mut node = vivarium_core::Node::boot(boot).unwrap();
+    let mut now = Now::default();
+    for _ in 0..20 {
+        now.mono = now.mono + vivarium_core::time::Duration::millis(50);
+        tell(&mut node, now, Input::Wake);
+    }
+    assert!(node.serves());
+    (node, now)
+}
+
+/// Tells a node something; its disk is quick.
+fn tell(node: &mut vivarium_core::Node, now: Now, input: Input) {
+    let mut out = vivarium_core::io::Outputs::default();
+    node.step(now, input, &mut out);
+    for output in std::mem::take(&mut out.list) {
+        if let Output::Write { lane, seq, .. } = output {
+            tell(node, now, Input::Synced { lane, upto: seq });
+        }
+    }
+}
+
+#[test]
+fn watches_and_requests_that_nobody_has_a_use_for() {
+    let (mut node, now) = alone();
+    let address = std::net::Ipv4Addr::LOCALHOST.into();
+    let greeting = ConnectRequest { session: SessionId(0), ..hello() };
+    tell(&mut node, now, Input::Open { conn: CONN, address, hello: greeting.clone() });
+    let request = Request { xid: 1, op: Op::Exists { path: "/a".into(), watch: true } };
+    let input = Input::Request { conn: CONN, request };
+    tell(&mut node, now, input.clone());
+    assert_eq!(node.status().watch_count, 1);
+    for (told, property) in [(true, None), (false, Some("bounded"))] {
+        let mut stage = Stage::serving();
+        let open = Input::Open { conn: CONN, address, hello: greeting.clone() };
+        stage.see(&Observation::Input { node: 0, now, input: &open });
+        if told {
+            stage.see(&Observation::Input { node: 0, now, input: &input });
+        }
+        for _ in 0..8 {
+            stage.see(&Observation::Stepped { node: 0, machine: &node });
+        }
+        assert_eq!(stage.broken, property);
+        // Once the connection has ended there is no use for it.
+        stage.see(&Observation::Input { node: 0, now, input: &Input::Gone { conn: CONN } });
+        for _ in 0..8 {
+            stage.see(&Observation::Stepped { node: 0, machine: &node });
+        }
+        stage.expect("bounded");
+    }
+}
+
+#[test]
 fn a_node_that_has_lost_something_in_the_end() {
     let mut stage = Stage::serving();
     let boot = Boot {

@@ -359,8 +359,9 @@ impl<O: Observer> World<O> {
         let recovery = recovery.map_err(|damage| boot_failed(damage.to_string()))?;
         self.observe(&Observation::Booted { node, recovery: &recovery })?;
         let entropy = self.memory.decisions.draw(Kind::Boot, node, self.now).word();
-        // In even weather all draws are alike, and processes that are all alike never elect one of them.
-        let seed = mix(entropy.wrapping_add(node as u64));
+        // In even weather all draws are alike. But processes that are all alike never elect one of them, and one that is
+        // like its predecessor on the same machine would take the same nonces once more.
+        let seed = mix(entropy.wrapping_add(u64::from(life) << 8 | node as u64));
         let boot = Boot {
             id: peer_id(node),
             voters: (0..self.slots.len()).map(peer_id).collect(),
