@@ -893,7 +893,8 @@ fn an_expiry_decided_while_an_epoch_was_opened() {
 fn a_silent_session_that_is_left_alive() {
     for (proposed, property) in [(false, Some("expiry-in-time")), (true, None)] {
         let mut stage = Stage::connected();
-        stage.later(10_000, &ping());
+        stage.later(10_000, &Input::Wake);
+        stage.later(0, &ping());
         for second in 1..=9 {
             stage.later(1_000, &Input::Wake);
             if proposed && second == 5 {
