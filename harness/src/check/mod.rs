@@ -21,6 +21,7 @@
 //! | watches fire once, as the right kind, in the order of section 6.3, before any reply that knows of the change; setWatches catches up exactly | `watches` | `watch-once`, `watch-order`, `watch-before-data`, `watch-renewal` |
 //! | sessions: confirmed by an executed entry, to one connection, with the right password and timeout; never made anew under an old id | `clients`, here | `session-ordered`, `session-unique`, `handshake` |
 //! | a session that its leader hears is not expired, and a silent one is, by the leader's clock and without slack | `liveness` | `no-early-expiry`, `expiry-in-time` |
+//! | a follower tells its leader whom it has heard | `reports` | `clients-reported` |
 //! | requests, watches and logs are bounded; elections and messages are, once all faults have ended | `bounds` | `bounded`, `few-elections`, `few-messages` |
 //! | in the end every node holds what the model holds | `last_look` | `nothing-lost` |
 //! | what clients saw can be explained at all, by an exhaustive search in a sample of the runs | `linear` | `linearizable` |
