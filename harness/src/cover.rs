@@ -1,24 +1,34 @@
 //! The verb `cover`: runs schedules and tells how often each mark was hit, those that never were first.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 use vivarium_sim::{Schedule, Verdict};
 
-use crate::end::Usage;
+use crate::hunt::options::SeedArgs;
 use crate::marks::{Coverage, Group, Mark, Marker};
 use crate::run::{End, Runner};
 
+/// A mark that so many schedules miss is a part of the service that is not tested.
+const SEEDS: u64 = 20_000;
+
 /// Run schedules and tell what they come to: how often each mark is hit
+///
+/// Without --seeds, 20,000 schedules. Ends with 2 when a mark was hit by fewer than --least of them.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// How many seeds from 0 on, or which: `A..B`, without `B`.
-    #[arg(long, value_name = "N | A..B", default_value = "20000")]
-    seeds: String,
+    /// Run nothing, and tell what hunts have counted: their `coverage.json`, added up.
+    #[arg(value_name = "FILE", conflicts_with_all = ["seeds", "from", "shard"])]
+    counted: Vec<PathBuf>,
+    #[command(flatten)]
+    seeds: SeedArgs,
     /// How many threads; 0 for one per core.
     #[arg(long, default_value_t = 0)]
     jobs: usize,
@@ -33,7 +43,7 @@ pub struct Args {
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Told<'a> {
-    seeds: (u64, u64),
+    seeds: Option<(u64, u64)>,
     seconds: f64,
     failures: u64,
     first_failing_seed: Option<u64>,
@@ -46,15 +56,21 @@ struct Told<'a> {
 /// Runs the schedules and prints the table.
 ///
 /// # Errors
-/// When the range of seeds makes no sense.
+/// When it is not clear which seeds are meant, or a file is not what it should be.
 pub fn run(args: &Args) -> Result<End> {
-    let (from, to) = range(&args.seeds)?;
     let begun = Instant::now();
-    let Counted { coverage, failures, first_failing: first } = count(from, to, args.jobs);
+    let (seeds, counted) = match &args.counted[..] {
+        [] => {
+            let Range { start, end } = args.seeds.resolve(Some(SEEDS))?.mine;
+            (Some((start, end)), count(start, end, args.jobs))
+        }
+        files => (None, Counted { coverage: read(files)?, ..Counted::default() }),
+    };
+    let Counted { coverage, failures, first_failing: first } = counted;
     let missing: Vec<Mark> = coverage.missing(args.least).collect();
     if args.json {
         let told = Told {
-            seeds: (from, to),
+            seeds,
             seconds: begun.elapsed().as_secs_f64(),
             failures,
             first_failing_seed: first,
@@ -78,6 +94,18 @@ pub fn run(args: &Args) -> Result<End> {
         (_, 0, false) => End::Undetermined,
         (_, 0, true) => End::Clean,
     })
+}
+
+/// What hunts have counted.
+fn read(files: &[PathBuf]) -> Result<Coverage> {
+    let mut all = Coverage::new();
+    for path in files {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let counted: Coverage = serde_json::from_str(&text)
+            .with_context(|| format!("{} is not the coverage.json of a hunt", path.display()))?;
+        all.merge(&counted);
+    }
+    Ok(all)
 }
 
 /// What schedules came to.
@@ -176,36 +204,10 @@ fn line(text: &mut String, coverage: &Coverage, mark: Mark) {
     );
 }
 
-/// `N` or `A..B`.
-fn range(text: &str) -> Result<(u64, u64), Usage> {
-    let number = |part: &str| {
-        part.replace('_', "")
-            .parse::<u64>()
-            .map_err(|_| Usage(format!("--seeds {text}: {part:?} is no number; give N, or A..B without B")))
-    };
-    let (from, to) = match text.split_once("..") {
-        Some((from, to)) => (number(from)?, number(to)?),
-        None => (0, number(text)?),
-    };
-    if from > to {
-        return Err(Usage(format!("--seeds {text}: {from} comes after {to}")));
-    }
-    Ok((from, to))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::marks::Marks;
-
-    #[test]
-    fn seeds_are_a_number_or_a_range() {
-        assert_eq!(range("20_000").expect("a number"), (0, 20_000));
-        assert_eq!(range("7..9").expect("a range"), (7, 9));
-        for wrong in ["", "x", "9..7", "1..", "1...2", "-3"] {
-            assert!(range(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn what_was_never_hit_stands_first() {

@@ -26,6 +26,7 @@ impl FaultKind {
             | FaultKind::Retire { target, .. }
             | FaultKind::Disconnect { target } => Some(target),
             FaultKind::CrashAll { .. }
+            | FaultKind::Ambush { .. }
             | FaultKind::CrashTogether { .. }
             | FaultKind::Partition { .. }
             | FaultKind::CutLinks { .. }
@@ -40,6 +41,7 @@ impl FaultKind {
         match self {
             FaultKind::Crash { down, .. }
             | FaultKind::CrashInStep { down, .. }
+            | FaultKind::Ambush { down, .. }
             | FaultKind::CrashAll { down }
             | FaultKind::CrashTogether { down, .. }
             | FaultKind::Wipe { down, .. }

@@ -4,6 +4,8 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use serde::{Deserialize, Serialize};
+use vivarium_core::entry::{Body, Command};
+use vivarium_core::io::{Note, Output, Write};
 use vivarium_core::limits::Limits;
 use vivarium_core::time::Duration;
 
@@ -185,6 +187,14 @@ pub enum FaultKind {
         #[serde(with = "crate::times")]
         down: Time,
     },
+    /// The next process that comes to this moment ends at once: all that follows from it is sent, and none of what it
+    /// wrote is synced; or, `within`, it ends in the midst of carrying it out.
+    Ambush {
+        moment: Moment,
+        within: bool,
+        #[serde(with = "crate::times")]
+        down: Time,
+    },
     /// The power of all goes.
     CrashAll {
         #[serde(with = "crate::times")]
@@ -308,6 +318,64 @@ pub enum FaultKind {
     },
     /// A node's transport to another breaks for a moment.
     Disconnect { target: Target },
+}
+
+/// A moment at which it is worst for a process to end: it has just put this out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Moment {
+    /// The write of a promise.
+    Promise,
+    /// The write of an epoch's opening entry.
+    Opening,
+    /// The write of a cut of its log.
+    Truncate,
+    /// The write of its log's new beginning, after a leader's state.
+    Reset,
+    /// The write of a snapshot's last piece.
+    Snapshot,
+    /// The write of the end of a session that was not heard of.
+    Expiry,
+    /// That it is established as leader.
+    Established,
+    /// That it is in sync with its leader.
+    InSync,
+    /// That it opens a new epoch without an election.
+    Rolling,
+}
+
+impl Moment {
+    /// All of them.
+    pub const ALL: [Moment; 9] = [
+        Moment::Promise,
+        Moment::Opening,
+        Moment::Truncate,
+        Moment::Reset,
+        Moment::Snapshot,
+        Moment::Expiry,
+        Moment::Established,
+        Moment::InSync,
+        Moment::Rolling,
+    ];
+
+    /// Whether this output is it.
+    pub fn is(self, output: &Output) -> bool {
+        match (self, output) {
+            (Moment::Promise, Output::Write { write: Write::Promise { .. }, .. })
+            | (Moment::Truncate, Output::Write { write: Write::Truncate { .. }, .. })
+            | (Moment::Reset, Output::Write { write: Write::Reset { .. }, .. })
+            | (Moment::Snapshot, Output::Write { write: Write::Chunk { last: true, .. }, .. })
+            | (Moment::Established, Output::Note(Note::Established { .. }))
+            | (Moment::InSync, Output::Note(Note::InSync { .. }))
+            | (Moment::Rolling, Output::Note(Note::Rolling { .. })) => true,
+            (Moment::Opening, Output::Write { write: Write::Append(entry), .. }) => {
+                matches!(entry.body, Body::Opening)
+            }
+            (Moment::Expiry, Output::Write { write: Write::Append(entry), .. }) => {
+                matches!(entry.body, Body::Command(Command::Expire { .. }))
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A link between servers, in one direction, counted from 1 where people read it.
@@ -469,9 +537,15 @@ impl Schedule {
             source.part(),
         );
         let mut disks = source.part();
+        let mut ambushes = source.part();
         let nodes = *shape.pick(&[3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 2, 1]);
         let chaos = shape.between(1000, 6000) * MS;
         let limits = draw_limits(&mut limits);
+        let mut faults = draw_faults(&mut faults, nodes, &limits, chaos);
+        if ambushes.one_in(6) {
+            faults.extend(draw_ambushes(&mut ambushes, &limits, chaos));
+            faults.sort_by_key(|fault| fault.at);
+        }
         Schedule {
             seed,
             nodes,
@@ -484,7 +558,7 @@ impl Schedule {
             wake_lag: *shape.pick(&[0, 10 * US, 500 * US]),
             clients: draw_clients(&mut clients, &limits, chaos),
             faults: with_disk_faults(
-                draw_faults(&mut faults, nodes, &limits, chaos),
+                faults,
                 &mut disks,
                 nodes,
                 &limits,
@@ -573,7 +647,10 @@ fn draw_clients(draw: &mut Draw, limits: &Limits, chaos: Time) -> Vec<ClientPlan
             }
             ClientPlan {
                 start: draw.below(300) * MS,
-                timeout_ms: draw.between(low / 2, high / 3) as i32,
+                timeout_ms: match draw.one_in(24) {
+                    true => draw.between(high, 2 * high),
+                    false => draw.between(low / 2, high / 3),
+                } as i32,
                 think: draw.between(500, 40_000) * US,
                 pipeline: *draw.pick(&[1, 1, 2, 4, 8]),
                 mix,
@@ -700,6 +777,28 @@ fn with_disk_faults(
     }
     faults.sort_by_key(|fault| fault.at);
     faults
+}
+
+/// Processes that end at the worst moment: a few of them, or one leader after the other, so that each leaves something
+/// behind that nobody else has.
+fn draw_ambushes(draw: &mut Draw, limits: &Limits, chaos: Time) -> Vec<Fault> {
+    let silence = limits.silence.0;
+    let row = draw.one_in(3);
+    let (count, first) = match row {
+        true => (draw.between(3, 8), Some(*draw.pick(&[Moment::Opening, Moment::Established]))),
+        false => (draw.between(1, 4), None),
+    };
+    let begin = draw.between(20 * MS, chaos / 2);
+    (0..count)
+        .map(|nth| {
+            let moment = first.unwrap_or_else(|| *draw.pick(&Moment::ALL));
+            let length = draw.skewed(silence).min(4 * silence) + MS;
+            let down = if draw.one_in(3) { draw.between(1, 20) * MS } else { length };
+            let at = if row { begin + nth * silence } else { draw.between(20 * MS, chaos) };
+            let kind = FaultKind::Ambush { moment, within: draw.one_in(2), down };
+            Fault { at: at.min(chaos), kind }
+        })
+        .collect()
 }
 
 /// One link at least, if there are two servers.

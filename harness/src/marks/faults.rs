@@ -17,6 +17,23 @@ impl Marker {
         match kind {
             FaultKind::Crash { power, .. } => self.hit_if(Mark::CrashSilently, *power && up),
             FaultKind::CrashAll { .. } => self.hit(Mark::PowerOfAll),
+            FaultKind::CrashTogether { nodes, .. } => {
+                self.hit_if(Mark::CrashTogether, nodes.count_ones() > 1);
+            }
+            FaultKind::CutLinks { length, .. } => {
+                self.hit(Mark::PartitionPartial);
+                self.cut(*length);
+            }
+            FaultKind::Flap { length, times, .. } => {
+                self.hit(Mark::PartitionFlapping);
+                self.cut(*length * 2 * Time::from(*times));
+            }
+            FaultKind::Stagger { .. } => self.hit(Mark::PartitionStaggered),
+            FaultKind::SlowLink { .. } => self.hit(Mark::SlowLink),
+            FaultKind::MonoJump { .. } => {
+                self.hit_if(Mark::MonoJump, up);
+                self.hit_if(Mark::MonoOfLeader, leader);
+            }
             FaultKind::Pause { length, .. } => {
                 self.hit_if(Mark::LeaderPaused, leader);
                 self.hit_if(Mark::PausedLong, up && *length > self.shape.silence);

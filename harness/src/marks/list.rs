@@ -379,6 +379,13 @@ marks! {
         Retire "asked-to-end" "A node is asked to end."
         RetireLeader "leader-asked-to-end" "An established leader is asked to end."
         Disconnect "disconnected" "The transport between two nodes breaks for a moment."
+        CrashTogether "crash-together" "Several processes end at once."
+        PartitionPartial "partition-partial" "Some links carry nothing, and no side is whole."
+        PartitionFlapping "partition-flapping" "A partition comes and goes."
+        PartitionStaggered "partition-staggered" "Servers are cut off one after the other."
+        SlowLink "slow-link" "The messages of a link take longer."
+        MonoJump "clock-leap" "A node's monotonic clock leaps ahead."
+        MonoOfLeader "clock-leap-of-leader" "The monotonic clock of an established leader leaps ahead."
         FaultInElection "fault-without-leader" "A fault comes while no leader is established."
     }
     Limits "limits" {

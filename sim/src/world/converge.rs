@@ -45,6 +45,7 @@ impl<O: Observer> World<O> {
         self.network.heal();
         self.healing = Some(Healing::new(&self.schedule, self.now));
         self.observe(&Observation::Healed)?;
+        self.ambushes.clear();
         for slot in &mut self.slots {
             slot.sync_extra = 0;
             slot.crash_in_step = None;

@@ -1,7 +1,7 @@
 //! Breaking things: crashes, pauses, partitions, slow disks, jumping clocks, and processes that start again.
 
 use vivarium_core::Node;
-use vivarium_core::io::{Boot, Input};
+use vivarium_core::io::{Boot, Input, Output};
 
 use super::{Checked, World, peer_id};
 use crate::client::workload::USERS;
@@ -9,7 +9,7 @@ use crate::decision::{Kind, mix};
 use crate::network::link_bit;
 use crate::observe::{Observation, Observer, Violation};
 use crate::queue::{Event, Mend, ServerPacket};
-use crate::schedule::{FaultKind, Link, Target};
+use crate::schedule::{FaultKind, Link, Moment, Target};
 use crate::{MS, NodeIndex, Time};
 
 impl<O: Observer> World<O> {
@@ -24,6 +24,11 @@ impl<O: Observer> World<O> {
             FaultKind::CrashInStep { target, down } => {
                 let node = self.aim(kind, target)?;
                 self.slots[node].crash_in_step = Some(down);
+                Ok(())
+            }
+            FaultKind::Ambush { moment, within, down } => {
+                self.observe(&Observation::Fault { kind, node: None })?;
+                self.ambushes.push((moment, within, down));
                 Ok(())
             }
             FaultKind::CrashAll { down } => {
@@ -141,6 +146,15 @@ impl<O: Observer> World<O> {
                 Ok(())
             }
         }
+    }
+
+    /// Whether a step with these outputs is one that an ambush waits for: whether the process ends in the midst of it,
+    /// and for how long.
+    pub(super) fn spring(&mut self, outputs: &[Output]) -> Option<(bool, Time)> {
+        let waits = |(moment, _, _): &(Moment, bool, Time)| outputs.iter().any(|output| moment.is(output));
+        let place = self.ambushes.iter().position(waits)?;
+        let (_, within, down) = self.ambushes.remove(place);
+        Some((within, down))
     }
 
     /// Whom a fault hits; the observers are told.

@@ -26,7 +26,7 @@ use crate::fold::Fold;
 use crate::network::Network;
 use crate::observe::{Happening, Observation, Observer, Violation};
 use crate::queue::{Event, Mend, Queue, ServerPacket};
-use crate::schedule::{Choices, ClientPlan, Sabotage, Schedule};
+use crate::schedule::{Choices, ClientPlan, Moment, Sabotage, Schedule};
 use crate::{ClientIndex, EventId, NodeIndex, Time};
 use slot::Slot;
 
@@ -95,6 +95,8 @@ pub struct World<O> {
     no_wake_before: Time,
     client_conns: Vec<Option<ConnId>>,
     conns: Vec<links::Conn>,
+    /// At which moments the next process to come to one ends, whether in the midst of it, and for how long.
+    ambushes: Vec<(Moment, bool, Time)>,
     /// A reply that sabotage holds back.
     held: Option<(ConnId, Reply)>,
     healing: Option<converge::Healing>,
@@ -132,6 +134,7 @@ impl<O: Observer> World<O> {
             client_conns: vec![None; clients.len()],
             clients,
             conns: Vec::new(),
+            ambushes: Vec::new(),
             held: None,
             healing: None,
             verdict: None,
@@ -389,10 +392,17 @@ impl<O: Observer> World<O> {
             self.fold.output(node, output);
             self.observer.observe(self.now, &Observation::Output { node, output })?;
         }
+        let sprung = if self.ambushes.is_empty() { None } else { self.spring(&outputs) };
+        if let Some((true, down)) = sprung {
+            self.slots[node].crash_in_step = Some(down);
+        }
         let carried = self.carry_out_all(node, &mut outputs);
         outputs.clear();
         self.memory.spare = outputs;
-        carried
+        match (carried, sprung) {
+            (Ok(()), Some((false, down))) => self.crash(node, false, down),
+            (carried, _) => carried,
+        }
     }
 
     fn carry_out_all(&mut self, node: NodeIndex, outputs: &mut Vec<Output>) -> Checked {
