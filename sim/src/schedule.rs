@@ -187,11 +187,10 @@ pub enum FaultKind {
         #[serde(with = "crate::times")]
         down: Time,
     },
-    /// The next process that comes to this moment ends at once: all that follows from it is sent, and none of what it
-    /// wrote is synced; or, `within`, it ends in the midst of carrying it out.
+    /// What befalls the next process that comes to this moment. It is down, or stands still, for so long.
     Ambush {
         moment: Moment,
-        within: bool,
+        blow: Blow,
         #[serde(with = "crate::times")]
         down: Time,
     },
@@ -320,7 +319,18 @@ pub enum FaultKind {
     Disconnect { target: Target },
 }
 
-/// A moment at which it is worst for a process to end: it has just put this out.
+/// What an ambush does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Blow {
+    /// It ends when all that follows from the moment is sent, and before any of what it wrote is synced.
+    Crash,
+    /// It ends in the midst of what follows from it.
+    CrashWithin,
+    /// It stands still once all that follows from it is sent.
+    Pause,
+}
+
+/// A moment at which it is worst for a process to fail: it has just put this out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Moment {
     /// The write of a promise.
@@ -795,7 +805,9 @@ fn draw_ambushes(draw: &mut Draw, limits: &Limits, chaos: Time) -> Vec<Fault> {
             let length = draw.skewed(silence).min(4 * silence) + MS;
             let down = if draw.one_in(3) { draw.between(1, 20) * MS } else { length };
             let at = if row { begin + nth * silence } else { draw.between(20 * MS, chaos) };
-            let kind = FaultKind::Ambush { moment, within: draw.one_in(2), down };
+            let blow = *draw.pick(&[Blow::Crash, Blow::CrashWithin, Blow::Pause]);
+            let kind =
+                FaultKind::Ambush { moment, blow, down: if blow == Blow::Pause { length } else { down } };
             Fault { at: at.min(chaos), kind }
         })
         .collect()

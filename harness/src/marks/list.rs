@@ -223,7 +223,6 @@ marks! {
         ExpiryAfterReattach "expiry-behind-reattach" "The end of a session is ordered behind a return that is on its way, and so does nothing."
         ExpiryDidNothing "expiry-did-nothing" "The expiry of a session that has moved meanwhile is executed and does nothing."
         ExpiryTwice "expiry-ordered-twice" "The end of a session is ordered again before it is executed."
-        CloseBehindExpiry "close-behind-expiry" "A client's own close is ordered behind the expiry of its session."
         MovedWithRequestInFlight "moved-with-request-in-flight" "A session moves while a request of its old connection is proposed and not executed."
         RequestAfterMove "request-after-move" "A request of the old connection is ordered behind the session's move, and fails."
         RequestAfterEnd "request-after-end" "A request is ordered behind the end of its session, and fails."

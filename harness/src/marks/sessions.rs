@@ -133,7 +133,6 @@ impl Marker {
         let Some(state) = self.sessions.get_mut(&session) else { return };
         let moved = state.next_owner != owner;
         let ending = state.expiring.max(state.closing) > Zxid::ZERO;
-        let expiring = state.expiring > applied;
         let (made, deleted) = (state.ephemeral > applied, state.delete > applied);
         state.requested = zxid;
         if ephemeral {
@@ -147,7 +146,6 @@ impl Marker {
         }
         self.hit_if(Mark::RequestAfterMove, moved && !ending);
         self.hit_if(Mark::RequestAfterEnd, ending && !moved);
-        self.hit_if(Mark::CloseBehindExpiry, close && expiring && !moved);
         self.hit_if(Mark::EphemeralBeforeClose, close && made);
         self.hit_if(Mark::DeleteBeforeClose, close && deleted);
     }
@@ -167,7 +165,6 @@ impl Marker {
         {
             session.owner = owner;
             session.next_owner = owner;
-            session.heard = session.heard.max(self.at);
         }
     }
 

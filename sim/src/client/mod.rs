@@ -489,11 +489,7 @@ impl Client {
             plan.away_permille,
             if self.former.is_some() { plan.haunt_permille } else { 0 },
         ];
-        let [drop, moves, silence, mut close, away, haunt] = odds;
-        if matches!(self.phase, Phase::Ready { sent, silent_until, .. } if sent < silent_until) && close > 0 {
-            // It was silent, and nobody heard of it since: the end of its session may be on its way.
-            close = 250;
-        }
+        let [drop, moves, silence, close, away, haunt] = odds;
         let idle = 1000 - odds.iter().sum::<u32>().min(1000);
         match draw.weighted(&[drop, moves, silence, close, away, haunt, idle]) {
             0 => Some(Act::Drop),

@@ -9,7 +9,7 @@ use crate::decision::{Kind, mix};
 use crate::network::link_bit;
 use crate::observe::{Observation, Observer, Violation};
 use crate::queue::{Event, Mend, ServerPacket};
-use crate::schedule::{FaultKind, Link, Moment, Target};
+use crate::schedule::{Blow, FaultKind, Link, Moment, Target};
 use crate::{MS, NodeIndex, Time};
 
 impl<O: Observer> World<O> {
@@ -26,9 +26,9 @@ impl<O: Observer> World<O> {
                 self.slots[node].crash_in_step = Some(down);
                 Ok(())
             }
-            FaultKind::Ambush { moment, within, down } => {
+            FaultKind::Ambush { moment, blow, down } => {
                 self.observe(&Observation::Fault { kind, node: None })?;
-                self.ambushes.push((moment, within, down));
+                self.ambushes.push((moment, blow, down));
                 Ok(())
             }
             FaultKind::CrashAll { down } => {
@@ -148,13 +148,12 @@ impl<O: Observer> World<O> {
         }
     }
 
-    /// Whether a step with these outputs is one that an ambush waits for: whether the process ends in the midst of it,
-    /// and for how long.
-    pub(super) fn spring(&mut self, outputs: &[Output]) -> Option<(bool, Time)> {
-        let waits = |(moment, _, _): &(Moment, bool, Time)| outputs.iter().any(|output| moment.is(output));
+    /// Whether a step with these outputs is one that an ambush waits for: what befalls the process, and for how long.
+    pub(super) fn spring(&mut self, outputs: &[Output]) -> Option<(Blow, Time)> {
+        let waits = |(moment, _, _): &(Moment, Blow, Time)| outputs.iter().any(|output| moment.is(output));
         let place = self.ambushes.iter().position(waits)?;
-        let (_, within, down) = self.ambushes.remove(place);
-        Some((within, down))
+        let (_, blow, down) = self.ambushes.remove(place);
+        Some((blow, down))
     }
 
     /// Whom a fault hits; the observers are told.
@@ -179,7 +178,7 @@ impl<O: Observer> World<O> {
         (self.now + length).min(self.schedule.chaos.max(self.now))
     }
 
-    fn pause(&mut self, node: NodeIndex, length: Time) {
+    pub(super) fn pause(&mut self, node: NodeIndex, length: Time) {
         let until = self.until(length);
         let slot = &mut self.slots[node];
         // What waits for a paused process waits in order, so a pause is not made longer.

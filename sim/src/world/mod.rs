@@ -26,7 +26,7 @@ use crate::fold::Fold;
 use crate::network::Network;
 use crate::observe::{Happening, Observation, Observer, Violation};
 use crate::queue::{Event, Mend, Queue, ServerPacket};
-use crate::schedule::{Choices, ClientPlan, Moment, Sabotage, Schedule};
+use crate::schedule::{Blow, Choices, ClientPlan, Moment, Sabotage, Schedule};
 use crate::{ClientIndex, EventId, NodeIndex, Time};
 use slot::Slot;
 
@@ -95,8 +95,8 @@ pub struct World<O> {
     no_wake_before: Time,
     client_conns: Vec<Option<ConnId>>,
     conns: Vec<links::Conn>,
-    /// At which moments the next process to come to one ends, whether in the midst of it, and for how long.
-    ambushes: Vec<(Moment, bool, Time)>,
+    /// What befalls the next process to come to a moment, and for how long.
+    ambushes: Vec<(Moment, Blow, Time)>,
     /// A reply that sabotage holds back.
     held: Option<(ConnId, Reply)>,
     healing: Option<converge::Healing>,
@@ -393,15 +393,20 @@ impl<O: Observer> World<O> {
             self.observer.observe(self.now, &Observation::Output { node, output })?;
         }
         let sprung = if self.ambushes.is_empty() { None } else { self.spring(&outputs) };
-        if let Some((true, down)) = sprung {
+        if let Some((Blow::CrashWithin, down)) = sprung {
             self.slots[node].crash_in_step = Some(down);
         }
         let carried = self.carry_out_all(node, &mut outputs);
         outputs.clear();
         self.memory.spare = outputs;
-        match (carried, sprung) {
-            (Ok(()), Some((false, down))) => self.crash(node, false, down),
-            (carried, _) => carried,
+        carried?;
+        match sprung {
+            Some((Blow::Crash, down)) => self.crash(node, false, down),
+            Some((Blow::Pause, length)) => {
+                self.pause(node, length);
+                Ok(())
+            }
+            Some((Blow::CrashWithin, _)) | None => Ok(()),
         }
     }
 
