@@ -1,7 +1,7 @@
 //! Decisions of a schedule in plain words.
 
 use vivarium_sim::choice::{Act, What};
-use vivarium_sim::schedule::{Fault, FaultKind, Target};
+use vivarium_sim::schedule::{Blow, Fault, FaultKind, Target};
 use vivarium_sim::{Choice, MS, Time, times};
 
 /// A fault.
@@ -58,6 +58,14 @@ pub fn fault(fault: &Fault) -> String {
         FaultKind::CrashTogether { nodes, power, down } => {
             let how = if *power { "lose power" } else { "crash" };
             format!("{at}: {{{}}} {how} together and are down for {}", names(*nodes), last(*down))
+        }
+        FaultKind::Ambush { moment, blow, down } => {
+            let how = match blow {
+                Blow::Crash => "crashes at once",
+                Blow::CrashWithin => "crashes in the midst of what follows from it",
+                Blow::Pause => "stands still",
+            };
+            format!("{at}: the next process that comes to {moment:?} {how}, for {}", last(*down))
         }
         FaultKind::MonoJump { target, by } => {
             format!("{at}: the monotonic clock of {} leaps ahead by {}", whom(*target), last(*by))

@@ -29,6 +29,11 @@ impl Marker {
                 self.cut(*length * 2 * Time::from(*times));
             }
             FaultKind::Stagger { .. } => self.hit(Mark::PartitionStaggered),
+            FaultKind::Wipe { .. } => self.hit(Mark::DiskWiped),
+            FaultKind::Rot { .. } => self.hit(Mark::DiskRot),
+            FaultKind::SyncFails { .. } => self.hit_if(Mark::SyncFailed, up),
+            FaultKind::FullDisk { .. } => self.hit_if(Mark::DiskFull, up),
+            FaultKind::CrashInBoot { .. } => self.hit(Mark::CrashInBoot),
             FaultKind::SlowLink { .. } => self.hit(Mark::SlowLink),
             FaultKind::MonoJump { .. } => {
                 self.hit_if(Mark::MonoJump, up);

@@ -385,6 +385,11 @@ marks! {
         SlowLink "slow-link" "The messages of a link take longer."
         MonoJump "clock-leap" "A node's monotonic clock leaps ahead."
         MonoOfLeader "clock-leap-of-leader" "The monotonic clock of an established leader leaps ahead."
+        DiskWiped "disk-wiped" "A node's disk is replaced by an empty one."
+        DiskRot "disk-rot" "Bytes of a node's disk change, or are another's."
+        SyncFailed "sync-failed" "A sync of a node's disk fails."
+        DiskFull "disk-full" "A node's disk is full."
+        CrashInBoot "crash-in-boot" "A process ends while it starts."
         FaultInElection "fault-without-leader" "A fault comes while no leader is established."
     }
     Limits "limits" {
