@@ -17,23 +17,24 @@
 //! # What costs what
 //!
 //! `harness speed` measures; callgrind counts instructions, which do not depend on who else uses the machine. An event
-//! takes about 3,500 of them, spread thin: no function takes a tenth. By what they are for:
+//! takes about 3,200 of them, spread thin: no function takes a tenth. By what they are for:
 //!
 //! ```text
-//!   the nodes' steps          40 %   executing entries 6, receiving messages 9, snapshots 9, clients' requests 4
-//!   the checkers              25 %
-//!   planning what comes next   9 %   the queue 5, wakes 2, decisions drawn 4
-//!   clients, links, disks     17 %
-//!   starting and crashing      6 %   recovery reads back every byte that was written
-//!   moving and freeing data    4 %
+//!   the nodes' steps          40 %   snapshots 10, messages of peers 9, executing entries 6, clients' requests 3
+//!   the checkers              16 %
+//!   planning what comes next  12 %   the queue 5, drawing decisions 4, finding out who is next 3
+//!   clients, links, disks     19 %
+//!   starting and crashing      4 %   recovery reads back every byte that was written
+//!   moving and freeing data    9 %
 //! ```
 //!
 //! What has helped, and what to keep in mind:
 //! * No ticks. A node that is idle costs its heartbeats; nine of ten events need no look at the wakes.
 //! * Messages are plain data. One event in so many makes the round trip through its codec.
-//! * What a step looks at for nothing is paid at every event: 40 instructions are one per cent of everything.
+//! * What a step looks at for nothing is paid at every event: 30 instructions are one per cent of everything.
 //! * Formatting, and iterators over characters, cost more than what is done with their result.
 //! * Snapshots are small here and taken every few entries, so their encoder is as hot as the rest of the core.
+//! * LTO over everything with one codegen unit is no faster than thin LTO; profile-guided builds have not been tried.
 //! * A fork shares what is large: pages of trees, indexes, logs, what disks hold. The first change after it copies the
 //!   page that is changed.
 
