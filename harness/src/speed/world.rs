@@ -5,7 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use vivarium_core::limits::Limits;
-use vivarium_sim::client::workload::OPS;
+use vivarium_sim::client::workload::{OPS, SEQUENTIAL};
+use vivarium_sim::schedule::{Choices, ClientPlan};
 use vivarium_sim::{MS, Memory, Observer, Schedule, World};
 
 use super::profiles::Profile;
@@ -75,26 +76,22 @@ fn fork<O: Observer + Clone>(observer: O) -> Result<(f64, u64)> {
 
 /// A world whose client has made many nodes, without faults.
 fn full_world<O: Observer>(observer: O) -> Result<World<O>> {
-    let mut schedule = (0..).map(Schedule::draw).find(|s| s.nodes == 3).context("seeds do not run out")?;
-    schedule.faults.clear();
-    schedule.chaos = 600_000 * MS;
-    schedule.events_max = u64::MAX;
-    schedule.limits = Limits {
-        // As often as a hunt's schedules have it at the least; without, disks would hold all that was ever written.
-        snapshot_entries: 1000,
-        log_window_entries_max: 400,
-        ..Limits::default()
+    let mut mix = [0; OPS];
+    mix[SEQUENTIAL] = 1;
+    let schedule = Schedule {
+        chaos: 600_000 * MS,
+        events_max: u64::MAX,
+        limits: Limits {
+            // As often as a hunt's schedules have it at the least; without, disks would hold all that was ever written.
+            snapshot_entries: 1000,
+            log_window_entries_max: 400,
+            ..Limits::default()
+        },
+        clients: vec![ClientPlan { timeout_ms: 10_000, mix, ..ClientPlan::default() }],
+        choices: Choices::Drawn,
+        even: false,
+        ..Schedule::plain(1)
     };
-    schedule.clients.truncate(1);
-    for client in &mut schedule.clients {
-        client.timeout_ms = 10_000;
-        client.think = MS;
-        client.pipeline = 1;
-        client.dies = None;
-        client.mix = [0; OPS];
-        // Sequential nodes only.
-        client.mix[2] = 1;
-    }
     let mut world = World::new(Arc::new(schedule), observer, Memory::default());
     for _ in 0..2_000_000 {
         if fewest_znodes(&world) >= ZNODES {

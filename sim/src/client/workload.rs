@@ -10,7 +10,8 @@ pub const OPS: usize = 13;
 /// Kinds of requests.
 const CREATE: usize = 0;
 const EPHEMERAL: usize = 1;
-const SEQUENTIAL: usize = 2;
+/// The one that makes sequential nodes.
+pub const SEQUENTIAL: usize = 2;
 const DELETE: usize = 3;
 const SET_DATA: usize = 4;
 const GET_DATA: usize = 5;
