@@ -47,7 +47,7 @@ mod watches;
 use std::sync::Arc;
 
 use vivarium_core::entry::{Body, Command};
-use vivarium_core::ids::{PeerId, Zxid};
+use vivarium_core::ids::{Epoch, PeerId, Zxid};
 use vivarium_core::io::{Note, Output, Write};
 use vivarium_core::recovery::Recovery;
 use vivarium_core::replica::PeerMessage;
@@ -85,6 +85,8 @@ struct Watched {
     disk: Disk,
     position: Position,
     reports: reports::Reports,
+    /// The epoch that it was elected for and is not established in yet.
+    electing: Option<Epoch>,
 }
 
 type Checked = Result<(), Box<Violation>>;
@@ -165,10 +167,12 @@ impl Checkers {
         let state = &mut self.nodes[node];
         match note {
             Note::Elected { epoch, .. } => {
+                state.electing = Some(*epoch);
                 self.history.leads(peer, state.life, *epoch)?;
                 self.history.complete(peer, *epoch, state.disk.written())
             }
             Note::Established { epoch, .. } => {
+                state.electing = None;
                 self.liveness.established(node, *epoch);
                 self.history.established(*epoch);
                 self.history.leads(peer, state.life, *epoch)
@@ -178,6 +182,7 @@ impl Checkers {
                 Ok(())
             }
             Note::Looking { .. } => {
+                state.electing = None;
                 self.liveness.resigned(node);
                 Ok(())
             }
@@ -202,6 +207,17 @@ impl Checkers {
         let position = self.nodes[node].position;
         self.nodes[node].position += 1;
         if let Some(entry) = self.history.executes(peer, position, zxid, digest)? {
+            if self.nodes[node].electing.is_some_and(|opens| zxid.epoch() < opens) {
+                return violation(
+                    "opening-commits-first",
+                    "a leader commits what earlier ones left behind only with the opening of its own epoch, for copies \
+                     of an older epoch may yet be cut off, however many there are (Raft, section 5.4.2)",
+                    format!(
+                        "node {peer} executes {zxid:?} before anybody else, and leads without being established"
+                    ),
+                    "its epoch's opening to be committed before".into(),
+                );
+            }
             let asked = self.clients.executed(&entry)?;
             if let Body::Command(Command::CreateSession { session, .. }) = entry.body
                 && self.model.knew(session)
@@ -294,6 +310,7 @@ impl Checkers {
             Observation::Ended { node } => {
                 self.nodes[*node].life += 1;
                 self.nodes[*node].reports = Default::default();
+                self.nodes[*node].electing = None;
                 self.liveness.ended(*node);
                 self.bounds.ended(*node);
                 Ok(())

@@ -322,6 +322,16 @@ fn executed_with_only_one_copy_on_disk() {
 }
 
 #[test]
+fn executed_by_a_leader_that_is_not_established() {
+    let mut stage = Stage::serving();
+    let third = idle(2);
+    (0..3).for_each(|node| stage.append(node, &third));
+    stage.note(1, Note::Elected { epoch: Epoch(2), last: zxid(2) });
+    stage.apply(1, zxid(2), 2);
+    stage.expect("opening-commits-first");
+}
+
+#[test]
 fn executed_in_another_order() {
     let mut stage = Stage::serving();
     for counter in [2, 3] {
