@@ -422,18 +422,18 @@ mod tests {
 
     #[test]
     fn gaps_and_overlaps_are_found() {
-        let cases: &[(&[Range<u64>], &[Range<u64>], &[Range<u64>])] = &[
-            (&[0..50, 50..100], &[], &[]),
-            (&[50..100, 0..50], &[], &[]),
-            (&[0..40, 50..100], &[40..50], &[]),
-            (&[0..60, 50..90], &[90..100], &[50..60]),
-            (&[10..100, 20..30, 25..40], &[0..10], &[20..30, 25..40]),
-            (&[5..5], &[0..100], &[]),
-            (&[], &[0..100], &[]),
-        ];
-        for (ran, gaps, overlaps) in cases {
-            let found = holes(std::slice::from_ref(&(0..100)), ran.iter().cloned());
-            assert_eq!(found, (gaps.to_vec(), overlaps.to_vec()), "{ran:?}");
-        }
+        let ranges =
+            |list: &[(u64, u64)]| list.iter().map(|(from, to)| *from..*to).collect::<Vec<Range<u64>>>();
+        let check = |ran: &[(u64, u64)], gaps: &[(u64, u64)], overlaps: &[(u64, u64)]| {
+            let found = holes(std::slice::from_ref(&(0..100)), ranges(ran).into_iter());
+            assert_eq!(found, (ranges(gaps), ranges(overlaps)), "{ran:?}");
+        };
+        check(&[(0, 50), (50, 100)], &[], &[]);
+        check(&[(50, 100), (0, 50)], &[], &[]);
+        check(&[(0, 40), (50, 100)], &[(40, 50)], &[]);
+        check(&[(0, 60), (50, 90)], &[(90, 100)], &[(50, 60)]);
+        check(&[(10, 100), (20, 30), (25, 40)], &[(0, 10)], &[(20, 30), (25, 40)]);
+        check(&[(5, 5)], &[(0, 100)], &[]);
+        check(&[], &[(0, 100)], &[]);
     }
 }

@@ -28,6 +28,7 @@ pub const PROPERTIES: &[&str] = &[
     "no-livelock",
     "nothing-lost",
     "one-leader",
+    "opening-commits-first",
     "prefix-agreement",
     "progress",
     "promise-kept",
@@ -73,6 +74,7 @@ mod tests {
                 sources(&path, found);
             } else if path.extension().is_some_and(|extension| extension == "rs")
                 && !path.ends_with("tests.rs")
+                && !path.components().any(|part| part.as_os_str() == "tests")
             {
                 found.push(path);
             }

@@ -52,7 +52,7 @@ fn plan(seeds: std::ops::Range<u64>, jobs: usize) -> Plan {
     }
 }
 
-const NOT_INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static NOT_INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 #[test]
 fn each_seed_is_run_once() {

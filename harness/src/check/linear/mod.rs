@@ -70,13 +70,16 @@ pub enum What {
     Expire,
 }
 
+/// A connection's session, and by their xids which of the session's requests wait for an answer.
+type Conn = (Option<SessionId>, VecDeque<(i32, Option<usize>)>);
+
 /// What the clients of one run saw.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     clock: u32,
     sessions: BTreeMap<SessionId, Vec<Invocation>>,
     /// Open connections: their sessions, and which of the session's requests wait for an answer.
-    conns: BTreeMap<ConnId, (Option<SessionId>, VecDeque<(i32, Option<usize>)>)>,
+    conns: BTreeMap<ConnId, Conn>,
     verdict: Option<Verdict>,
 }
 

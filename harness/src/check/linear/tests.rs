@@ -175,7 +175,7 @@ fn brute(history: &History) -> bool {
         }
         for session in 0..history.len() {
             let all = &history[session].1;
-            for index in next[session]..all.len() {
+            for (index, invocation) in all.iter().enumerate().skip(next[session]) {
                 let before = std::mem::replace(&mut next[session], index + 1);
                 order.push((session, index));
                 let found = extend(history, next, order);
@@ -184,7 +184,7 @@ fn brute(history: &History) -> bool {
                 if found {
                     return true;
                 }
-                if all[index].answer.is_some() {
+                if invocation.answer.is_some() {
                     break;
                 }
             }
