@@ -1,3 +1,5 @@
+//! Walks as scripts: what they say.
+
 use super::*;
 use crate::recording::source::Source;
 

@@ -1,3 +1,5 @@
+//! What is written is read; what cannot be read is told with its line.
+
 use super::*;
 use crate::run::{Runner, listed};
 
