@@ -222,7 +222,7 @@ impl Disk {
         let chunks = std::mem::take(&mut self.chunks);
         let mut survivors = self.crash_log(&log, draw);
         // Chunks: a prefix, and nothing of the rest; a torn chunk is as good as a lost one without its footer.
-        let kept = draw.below(chunks.writes.len() as u64 + 1) as usize;
+        let kept = chunks.writes.len() - draw.below(chunks.writes.len() as u64 + 1) as usize;
         for (_, write) in chunks.writes.iter().take(kept) {
             self.append_chunk(write);
             survivors.push(write.clone());
@@ -243,7 +243,8 @@ impl Disk {
 
     fn crash_log(&mut self, log: &Pending, draw: &mut Draw) -> Vec<Write> {
         let idle = log.writes.is_empty();
-        let kept = draw.below(log.writes.len() as u64 + 1) as usize;
+        // In even weather nothing is left of what was not synced.
+        let kept = log.writes.len() - draw.below(log.writes.len() as u64 + 1) as usize;
         let survivors: Vec<Write> = log.writes.iter().take(kept).map(|(_, write)| write.clone()).collect();
         let rest: Vec<&Write> = log.writes.iter().skip(kept).map(|(_, write)| write).collect();
         let Some((&number, segment)) = self.segments.iter_mut().next_back() else { return survivors };
@@ -419,9 +420,9 @@ fn tear(rest: &[&Write], encoder: &mut LogEncoder, bytes: &mut Vec<u8>, draw: &m
         bytes[from..].fill(0);
     };
     match draw.below(4) {
-        0 => bytes.truncate(start),
-        1 => bytes.truncate(cut),
-        2 => zero(bytes),
+        3 => bytes.truncate(start),
+        2 => bytes.truncate(cut),
+        1 => zero(bytes),
         _ => {
             zero(bytes);
             for write in behind {
