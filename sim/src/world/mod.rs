@@ -416,7 +416,8 @@ impl<O: Observer> World<O> {
         if self.schedule.shuffle_permille > 0 || crash.is_some() {
             let mut draw = self.memory.decisions.draw(Kind::Step, node, self.now);
             if draw.permille(self.schedule.shuffle_permille) {
-                shuffle(outputs, &mut draw);
+                // Once all is healed links keep order, as TCP does: so must what is put into them.
+                shuffle(outputs, self.healing.is_some(), &mut draw);
             }
             if crash.is_some() && outputs.iter().filter(|o| !matches!(o, Output::Note(_))).count() > 1 {
                 effects = draw.below(outputs.len() as u64) as usize;
@@ -610,16 +611,19 @@ fn stall(seen: String) -> Box<Violation> {
     })
 }
 
-/// Puts outputs into another order, but keeps it inside a lane and inside a connection.
-fn shuffle(outputs: &mut [Output], draw: &mut Draw) {
+/// Puts outputs into another order, but keeps it inside a lane and inside a connection; and, where links keep order, among
+/// messages to the same server.
+fn shuffle(outputs: &mut [Output], links_keep_order: bool, draw: &mut Draw) {
     #[derive(PartialEq)]
     enum Channel {
         Lane(Lane),
         Conn(ConnId),
+        Link(PeerId),
         Free,
     }
-    fn channel(output: &Output) -> Channel {
+    let channel = |output: &Output| -> Channel {
         match output {
+            Output::Send { to, .. } if links_keep_order => Channel::Link(*to),
             Output::Write { lane, .. } => Channel::Lane(*lane),
             Output::Connected { conn, .. }
             | Output::Reply { conn, .. }
@@ -627,7 +631,7 @@ fn shuffle(outputs: &mut [Output], draw: &mut Draw) {
             | Output::Close { conn, .. } => Channel::Conn(*conn),
             Output::Send { .. } | Output::Note(_) | Output::Retired | Output::Halt(_) => Channel::Free,
         }
-    }
+    };
     for place in 0..outputs.len() {
         let chosen = place + draw.below((outputs.len() - place) as u64) as usize;
         let wanted = channel(&outputs[chosen]);
@@ -659,7 +663,7 @@ mod tests {
             let mut outputs =
                 vec![write(1), close(1), write(2), close(2), Output::Retired, write(3), close(1)];
             let before = format!("{outputs:?}");
-            shuffle(&mut outputs, &mut Draw::new(word));
+            shuffle(&mut outputs, false, &mut Draw::new(word));
             moved += usize::from(format!("{outputs:?}") != before);
             let seqs: Vec<_> = outputs
                 .iter()
