@@ -66,6 +66,8 @@ pub(super) struct Follower {
     pub(super) feed: Feed,
     /// The feed was begun from the follower's promise, before it said that it follows.
     pub(super) fed_since_promise: bool,
+    /// Where it last named a gap, and when that was filled.
+    pub(super) refilled: Option<(Zxid, Instant)>,
     /// Its commands: of which stay, and how many have arrived.
     pub(super) stream: u64,
     pub(super) forwarded: u64,
@@ -123,6 +125,7 @@ impl Replica {
             told: Zxid::ZERO,
             feed: Feed::Unknown,
             fed_since_promise: false,
+            refilled: None,
             stream: 0,
             forwarded: 0,
             other_streams: Vec::new(),

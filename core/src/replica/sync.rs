@@ -14,7 +14,7 @@ use crate::replica::journal::Vow;
 use crate::replica::leader::Feed;
 use crate::replica::message::PeerMessage;
 use crate::replica::{Installed, Replica, Role};
-use crate::time::Now;
+use crate::time::{Duration, Now};
 use crate::timers::Timer;
 
 /// A piece of a snapshot on its way.
@@ -129,6 +129,7 @@ impl Replica {
             follower.other_streams.push((follower.stream, follower.forwarded));
             follower.stream = stream;
             follower.forwarded = forwarded;
+            follower.refilled = None;
             if let Feed::Streaming { sent, .. } = &follower.feed
                 && last <= *sent
                 && follower.fed_since_promise
@@ -146,6 +147,14 @@ impl Replica {
         {
             outgoing.resend(from, epoch, out);
             return;
+        }
+        if matches!(follower.feed, Feed::Streaming { .. }) {
+            // A burst of late heartbeats makes a follower name the same gap again and again; what fills it is on its way.
+            let again = Duration(self.limits.heartbeat.0 / 2);
+            if follower.refilled.is_some_and(|(at, since)| at == last && now.mono - since < again) {
+                return;
+            }
+            follower.refilled = Some((last, now.mono));
         }
         self.feed(from, last, out);
     }
