@@ -85,8 +85,10 @@ impl Disk {
         let disk = &mut self.durable;
         disk.unfinished = None;
         let found = recovery.recovered.snapshot.as_ref().map_or(Zxid::ZERO, |(zxid, _)| *zxid);
-        if self.rotten && found < disk.snapshot && (disk.base == found || disk.contains(found)) {
-            // The newest snapshot is damaged. An older one will do when the log holds all that came after it.
+        let reached = disk.base == found || disk.contains(found);
+        if self.rotten && found < disk.snapshot && (reached || disk.last() < found) {
+            // The newest snapshot is damaged. An older one will do when the log holds all that came after it; or when the
+            // log ends before it, for then nothing that came after it has ever been acknowledged from this disk.
             disk.snapshot = found;
         }
         if !disk.contains(disk.snapshot) {
