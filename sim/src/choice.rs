@@ -143,10 +143,12 @@ pub(crate) struct Listed {
 }
 
 impl Listed {
-    /// An index of the choices that are not a client's.
+    /// An index of the choices that are not a client's. Of two about the same thing the later one counts.
     pub(crate) fn new(choices: &[Choice]) -> Listed {
         let mut listed = Listed::default();
-        for Choice { at, what } in choices {
+        let mut by_time: Vec<&Choice> = choices.iter().collect();
+        by_time.sort_by_key(|choice| choice.at);
+        for Choice { at, what } in by_time {
             let bucket = crate::decision::bucket(*at);
             match what {
                 What::Message { from, to, kind, nth, luck } => {

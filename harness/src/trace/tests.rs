@@ -21,6 +21,28 @@ fn what_is_written_is_read_and_runs_the_same() {
 }
 
 #[test]
+fn a_list_that_is_not_in_order_runs_as_its_text_does() {
+    use vivarium_sim::schedule::Choices;
+    let mut runner = Runner::default();
+    let mut different = 0;
+    for seed in 0..10 {
+        let drawn = Schedule::draw(seed);
+        let (_, mut choices) = runner.record(&drawn, &mut ());
+        // As rounding times leaves it.
+        for (place, choice) in choices.iter_mut().enumerate() {
+            choice.at += place as u64 % 7 * 3 * vivarium_sim::MS;
+        }
+        let schedule = Schedule { choices: Choices::Listed(choices), ..drawn };
+        let report = runner.run(&schedule, &mut ());
+        let read =
+            Trace::parse(&Trace::of(schedule.clone(), &report).to_string()).expect("it was written just now");
+        different += u32::from(read.schedule.choices != schedule.choices);
+        assert_eq!(runner.run(&read.schedule, &mut ()), report, "seed {seed}");
+    }
+    assert!(different > 5, "most lists were out of order, not {different}");
+}
+
+#[test]
 fn a_drawn_trace_is_its_seed() {
     let trace =
         Trace::parse("# x\nformat 2\nexpect violation progress\nseed 7\ndrawn\nsabotage mute\n").unwrap();

@@ -84,8 +84,10 @@ pub struct Script {
 }
 
 impl Script {
-    /// The script of acts that are ordered by time.
+    /// The script of these acts. They come by time; those of one time in the order in which they are listed.
     pub fn new(acts: impl Iterator<Item = (Time, Act)>) -> Script {
+        let mut acts: Vec<(Time, Act)> = acts.collect();
+        acts.sort_by_key(|(at, _)| *at);
         let mut script = Script::default();
         for (at, act) in acts {
             match act {
