@@ -28,7 +28,7 @@ const ELECTION_EVERY: Time = 5_000 * MS;
 const PER_HEARTBEAT: u64 = 16;
 const PER_WORK: u64 = 8;
 const PER_LATE: u64 = 4;
-const FREE: u64 = 3000;
+const FREE: u64 = 20_000;
 /// Messages between two looks at their number.
 const LOOK_EVERY: u64 = 64;
 
