@@ -148,10 +148,11 @@ impl Replica {
             outgoing.resend(from, epoch, out);
             return;
         }
-        if matches!(follower.feed, Feed::Streaming { .. }) {
-            // A burst of late heartbeats makes a follower name the same gap again and again; what fills it is on its way.
+        if matches!(follower.feed, Feed::Streaming { .. }) && self.log.contains(last) {
+            // Late messages make a follower show gap after gap. What was sent again from an earlier place fills those
+            // further on too, and is on its way; were any of it lost, the next heartbeat would show.
             let again = Duration(self.limits.heartbeat.0 / 2);
-            if follower.refilled.is_some_and(|(at, since)| at == last && now.mono - since < again) {
+            if follower.refilled.is_some_and(|(at, since)| at <= last && now.mono - since < again) {
                 return;
             }
             follower.refilled = Some((last, now.mono));

@@ -23,12 +23,11 @@ const ELECTIONS: u32 = 10;
 const ELECTION_EVERY: Time = 5_000 * MS;
 /// Messages to each other node, apart from pieces of snapshots, which depend on how much there is: for each heartbeat,
 /// for each request and entry, and for each message that was on its way when the faults ended. Some twice what is ever
-/// seen; what has no bound passes any. The free ones are for a follower whose late messages each show another gap: the leader fills
-/// each of them.
+/// seen; what has no bound passes any.
 const PER_HEARTBEAT: u64 = 16;
 const PER_WORK: u64 = 8;
 const PER_LATE: u64 = 4;
-const FREE: u64 = 20_000;
+const FREE: u64 = 500;
 /// Messages between two looks at their number.
 const LOOK_EVERY: u64 = 64;
 
