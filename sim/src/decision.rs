@@ -4,6 +4,9 @@
 //! a disk, a client), the 8 ms of simulated time it falls into, and the how-manieth of its kind it is there. How many
 //! draws came before plays no part, so that taking one fault out of a schedule leaves the rest of the run as it was.
 //! Integers only: the same on every machine.
+//!
+//! What has come up is counted for the present 8 ms only, and these see a few decisions out of thousands of subjects: so
+//! it is counted in a small hash table, which a fork copies in no time and which never has to be emptied.
 
 use crate::Time;
 
@@ -35,7 +38,6 @@ pub enum Kind {
     Fault,
 }
 
-const KINDS: usize = 11;
 const SUBJECTS: usize = 64;
 const MESSAGE_SUBJECTS: usize = 2048;
 
@@ -53,9 +55,25 @@ pub fn bucket(at: Time) -> u32 {
 pub struct Decisions {
     seed: u64,
     even: bool,
-    /// Per kind and subject: the bucket it was last asked in, and how often.
-    occurrences: Vec<(u32, u32)>,
+    /// The time bucket of the last decision, and how many of them there have been: what was counted in another turn is
+    /// void.
+    bucket: u32,
+    turn: u32,
+    /// A hash table of what came up in this turn, and what found its place taken.
+    counts: [Count; COUNTS],
+    crowded: Vec<Count>,
 }
+
+/// How often a kind and subject has come up again.
+#[derive(Clone, Copy, Debug)]
+struct Count {
+    /// The turn in the upper half, then kind and subject.
+    key: u64,
+    again: u32,
+}
+
+/// Places of the table. A power of two.
+const COUNTS: usize = 64;
 
 /// A decision's own little stream of random bits.
 #[derive(Clone, Debug)]
@@ -70,20 +88,22 @@ const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 impl Decisions {
     /// Decisions of a seed.
     pub fn new(seed: u64) -> Decisions {
-        Decisions { seed, even: false, occurrences: vec![(0, 0); MESSAGE_SUBJECTS + (KINDS - 1) * SUBJECTS] }
+        let void = Count { key: 0, again: 0 };
+        Decisions { seed, even: false, bucket: 0, turn: 1, counts: [void; COUNTS], crowded: Vec::new() }
     }
 
     /// Begins anew with another seed, in the same memory. In `even` weather every draw is [`Draw::even`].
     pub fn reset(&mut self, seed: u64, even: bool) {
         self.seed = seed;
         self.even = even;
-        self.occurrences.fill((0, 0));
+        self.take_turn(0);
     }
 
-    /// The next decision of this kind about this subject at this time.
+    /// The next decision of this kind about this subject at this time, which is not before that of the last one.
     ///
     /// # Panics
     /// When the subject is out of range: 2048 for messages, 64 for the rest.
+    #[inline]
     pub fn draw(&mut self, kind: Kind, subject: usize, at: Time) -> Draw {
         self.draw_nth(kind, subject, at).0
     }
@@ -92,24 +112,12 @@ impl Decisions {
     ///
     /// # Panics
     /// When the subject is out of range.
+    #[inline]
     pub fn draw_nth(&mut self, kind: Kind, subject: usize, at: Time) -> (Draw, u32) {
-        let slot = match kind {
-            Kind::Message => {
-                assert!(subject < MESSAGE_SUBJECTS, "message subject {subject}");
-                subject
-            }
-            other => {
-                assert!(subject < SUBJECTS, "subject {subject} of {other:?}");
-                MESSAGE_SUBJECTS + (other as usize - 1) * SUBJECTS + subject
-            }
-        };
+        let subjects = if kind == Kind::Message { MESSAGE_SUBJECTS } else { SUBJECTS };
+        assert!(subject < subjects, "subject {subject} of {kind:?}");
         let bucket = bucket(at);
-        let seen = &mut self.occurrences[slot];
-        if seen.0 != bucket {
-            *seen = (bucket, 0);
-        }
-        let occurrence = seen.1;
-        seen.1 += 1;
+        let occurrence = self.occurrence((kind as u32) << 16 | subject as u32, bucket);
         if self.even {
             return (Draw::even(), occurrence);
         }
@@ -118,6 +126,47 @@ impl Decisions {
             Draw { word: mix(mix(self.seed ^ mix(about)).wrapping_add(u64::from(bucket))), step: STEP },
             occurrence,
         )
+    }
+
+    /// How often this has come up before within its time bucket.
+    #[inline]
+    fn occurrence(&mut self, about: u32, bucket: u32) -> u32 {
+        if bucket != self.bucket {
+            self.take_turn(bucket);
+        }
+        let key = u64::from(self.turn) << 32 | u64::from(about);
+        // Fibonacci hashing: the uppermost bits of the product depend on all of the key's.
+        let count = &mut self.counts[(key.wrapping_mul(STEP) >> (64 - COUNTS.ilog2())) as usize];
+        if count.key == key {
+            count.again += 1;
+            return count.again;
+        }
+        if count.key >> 32 == u64::from(self.turn) {
+            return self.crowded_out(key);
+        }
+        *count = Count { key, again: 0 };
+        0
+    }
+
+    /// The same for what found its place taken.
+    #[inline(never)]
+    fn crowded_out(&mut self, key: u64) -> u32 {
+        match self.crowded.iter_mut().find(|count| count.key == key) {
+            Some(count) => {
+                count.again += 1;
+                count.again
+            }
+            None => {
+                self.crowded.push(Count { key, again: 0 });
+                0
+            }
+        }
+    }
+
+    fn take_turn(&mut self, bucket: u32) {
+        self.bucket = bucket;
+        self.turn += 1;
+        self.crowded.clear();
     }
 }
 
@@ -129,42 +178,50 @@ impl Draw {
 
     /// The stream that always says the most: no chance ever comes true, [`Draw::skewed`] gives nearly nothing, and
     /// [`Draw::below`] the highest. Whoever draws arranges its cases so that this is the dullest.
+    #[inline]
     pub fn even() -> Draw {
         Draw { word: EVEN, step: 0 }
     }
 
     /// Whether this is the stream of even weather.
+    #[inline]
     pub fn is_even(&self) -> bool {
         self.step == 0
     }
 
     /// 64 random bits.
+    #[inline]
     pub fn word(&mut self) -> u64 {
         self.word = self.word.wrapping_add(self.step);
         mix(self.word)
     }
 
     /// A number below `bound`; 0 when the bound is 0.
+    #[inline]
     pub fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.word()) * u128::from(bound)) >> 64) as u64
     }
 
     /// A number from `low` to `high`, both included.
+    #[inline]
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high.saturating_sub(low) + 1)
     }
 
     /// True this many times in a thousand.
+    #[inline]
     pub fn permille(&mut self, chance: u32) -> bool {
         chance > 0 && self.below(1000) < u64::from(chance)
     }
 
     /// True once in this many times; never for 0.
+    #[inline]
     pub fn one_in(&mut self, n: u64) -> bool {
         n > 0 && self.below(n) == 0
     }
 
     /// Roughly exponential around a mean: mostly short, sometimes several times as long. At most 45 times the mean.
+    #[inline]
     pub fn skewed(&mut self, mean: u64) -> u64 {
         // -log2 of a uniform number in 16.16 fixed point: leading zeros, and a line between powers of two.
         let word = self.word() | 1;
@@ -205,6 +262,7 @@ const fn unmix(word: u64) -> u64 {
 }
 
 /// The finalizer of splitmix64: every bit of the input changes half of the output's.
+#[inline]
 pub fn mix(word: u64) -> u64 {
     let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -226,6 +284,21 @@ mod tests {
         }
         assert_eq!(alone.draw(Kind::Sync, 2, 90 * MS).word(), busy.draw(Kind::Sync, 2, 90 * MS).word());
         assert_ne!(alone.draw(Kind::Sync, 2, 90 * MS).word(), alone.draw(Kind::Sync, 2, 90 * MS).word());
+    }
+
+    #[test]
+    fn however_much_comes_up_at_a_time_each_is_counted_for_itself() {
+        let mut decisions = Decisions::new(7);
+        for (at, times) in [(3 * MS, 3), (81 * MS, 2), (82 * MS, 1)] {
+            for nth in 0..times {
+                let expected = if at == 82 * MS { 2 } else { nth };
+                for subject in (0..2048).step_by(3) {
+                    assert_eq!(decisions.draw_nth(Kind::Message, subject, at).1, expected);
+                }
+            }
+        }
+        decisions.reset(7, false);
+        assert_eq!(decisions.draw_nth(Kind::Message, 0, 82 * MS).1, 0);
     }
 
     #[test]

@@ -79,12 +79,19 @@ pub enum Mend {
     SlowDisk { node: NodeIndex },
 }
 
+/// An event that waits, and what caused it.
+#[derive(Clone, Debug)]
+struct Planned {
+    cause: EventId,
+    event: Option<Event>,
+}
+
 /// The queue.
 #[derive(Clone, Debug, Default)]
 pub struct Queue {
     /// When, and in which slot: the next one last, and among equal times the one planned first.
     order: Vec<(Time, u32)>,
-    events: Vec<Option<(EventId, Event)>>,
+    slots: Vec<Planned>,
     free: Vec<u32>,
     /// What happens now: the cause of what is planned meanwhile.
     present: EventId,
@@ -94,7 +101,7 @@ impl Queue {
     /// Forgets everything, keeps the memory.
     pub fn clear(&mut self) {
         self.order.clear();
-        self.events.clear();
+        self.slots.clear();
         self.free.clear();
         self.present = 0;
     }
@@ -105,16 +112,19 @@ impl Queue {
     }
 
     /// Plans an event.
+    #[inline]
     pub fn push(&mut self, at: Time, event: Event) {
-        let event = (self.present, event);
         let slot = match self.free.pop() {
             Some(slot) => {
-                self.events[slot as usize] = Some(event);
+                let planned = &mut self.slots[slot as usize];
+                planned.cause = self.present;
+                // A free slot is vacant, so there is nothing to drop, and no need to look.
+                std::mem::forget(planned.event.replace(event));
                 slot
             }
             None => {
-                self.events.push(Some(event));
-                u32::try_from(self.events.len() - 1).expect("fewer than 2^32 events wait at a time")
+                self.slots.push(Planned { cause: self.present, event: Some(event) });
+                u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 events wait at a time")
             }
         };
         self.place(at, slot);
@@ -124,33 +134,40 @@ impl Queue {
     fn place(&mut self, at: Time, slot: u32) {
         /// How many make room one by one, before it is worth while to search and to move all of them at once.
         const NEAR: usize = 16;
-        let order = &mut self.order;
-        let mut place = order.len();
-        let far = place.saturating_sub(NEAR);
-        order.push((at, slot));
-        while place > far && order[place - 1].0 <= at {
-            order[place] = order[place - 1];
-            place -= 1;
+        self.order.push((at, slot));
+        let mut near = self.order.iter_mut().rev();
+        let mut vacant = near.next().expect("it was put there a line ago");
+        let mut moved = 0;
+        for earlier in near {
+            if earlier.0 > at || moved == NEAR {
+                break;
+            }
+            *vacant = *earlier;
+            vacant = earlier;
+            moved += 1;
         }
-        if place == far {
-            let first = order[..far].partition_point(|(other, _)| *other > at);
-            order.copy_within(first..far, first + 1);
-            place = first;
+        *vacant = (at, slot);
+        if moved == NEAR {
+            let here = self.order.len() - 1 - NEAR;
+            let first = self.order[..here].partition_point(|(other, _)| *other > at);
+            self.order[first..=here].rotate_right(1);
         }
-        order[place] = (at, slot);
     }
 
     /// When the next event happens.
+    #[inline]
     pub fn next_at(&self) -> Option<Time> {
         self.order.last().map(|(at, _)| *at)
     }
 
     /// Takes the next event: when it was to happen, what caused it, and what it is.
+    #[inline]
     pub fn pop(&mut self) -> Option<(Time, EventId, Event)> {
         let (at, slot) = self.order.pop()?;
         self.free.push(slot);
-        let (cause, event) = self.events[slot as usize].take().expect("a planned slot holds its event");
-        Some((at, cause, event))
+        let planned = &mut self.slots[slot as usize];
+        let event = planned.event.take().expect("a planned slot holds its event");
+        Some((at, planned.cause, event))
     }
 
     /// How many events wait.
