@@ -5,17 +5,19 @@
 //! further on may have reached the disk all the same, as disks do not keep order. Then the core's recovery reads what
 //! is left. Segments are begun and purged as the real storage does it. What was synced goes bad in `rot.rs` only.
 
+mod files;
 mod rot;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use vivarium_core::ids::{WriteSeq, Zxid};
 use vivarium_core::io::{Lane, Write};
-use vivarium_core::record::{FileName, Identity, LogEncoder, Resume, SnapshotEncoder};
+use vivarium_core::record::{FileName, Identity, LogEncoder, Resume, SEGMENT_HEADER_BYTES, SnapshotEncoder};
 use vivarium_core::recovery::{self, Damage, Found, Recovery, retention};
 
 use crate::decision::Draw;
+use files::Files;
 pub use rot::Rot;
 
 /// A node's disk. It outlives the node's processes.
@@ -27,8 +29,8 @@ pub struct Disk {
     /// Snapshots that are kept.
     retain: usize,
     formatted: bool,
-    segments: BTreeMap<u64, Segment>,
-    snapshots: BTreeMap<Zxid, Snapshot>,
+    segments: Files<u64, Segment>,
+    snapshots: Files<Zxid, Snapshot>,
     /// The snapshot that is being written.
     unfinished: Option<(Zxid, Vec<Arc<[u8]>>)>,
     /// Where the log stands, as far as it is durable.
@@ -51,7 +53,7 @@ enum Removed {
 /// What a lane has not made durable yet.
 #[derive(Clone, Debug, Default)]
 struct Pending {
-    writes: VecDeque<(WriteSeq, Write)>,
+    writes: Vec<(WriteSeq, Write)>,
     /// How many of them, from the front, a sync is under way for.
     syncing: usize,
 }
@@ -66,15 +68,24 @@ struct Segment {
 #[derive(Clone, Debug)]
 enum Content {
     /// Bytes, as a crash left them.
-    Bytes(Vec<u8>),
-    /// This run's: where the log stood, then what was synced together.
-    /// Shared with clones of the disk until one side writes.
-    Batches { resume: Resume, batches: Arc<Vec<Arc<[Write]>>>, writes: usize },
+    Bytes(Arc<Vec<u8>>),
+    /// This run's. Shared with clones of the disk until one side writes.
+    Written(Arc<Written>),
+}
+
+/// What a process has written to a segment, all of it durable.
+#[derive(Clone, Debug)]
+struct Written {
+    /// Where the log stood before.
+    resume: Resume,
+    writes: Vec<Write>,
+    /// How many writes there were after each sync.
+    synced: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]
 enum Snapshot {
-    Bytes(Vec<u8>),
+    Bytes(Arc<Vec<u8>>),
     Chunks(Vec<Arc<[u8]>>),
 }
 
@@ -86,8 +97,8 @@ impl Disk {
             segment_writes,
             retain,
             formatted: false,
-            segments: BTreeMap::new(),
-            snapshots: BTreeMap::new(),
+            segments: Files::default(),
+            snapshots: Files::default(),
             unfinished: None,
             resume: Resume::FRESH,
             log: Pending::default(),
@@ -108,26 +119,24 @@ impl Disk {
         self.formatted = true;
         self.resume = recovery.resume;
         self.begin_segment(recovery.next_segment);
-        if !recovery.prelude.is_empty() {
-            self.append_batch(recovery.prelude.as_slice().into());
-        }
+        append(&mut self.resume, &mut self.segments, recovery.prelude.iter().cloned());
         Ok(recovery)
     }
 
     fn recover(&self) -> Result<Recovery, Damage> {
-        let names = (self.segments.keys().map(|number| FileName::Segment(*number)))
-            .chain(self.snapshots.keys().map(|zxid| FileName::Snapshot(*zxid)))
+        let names = (self.segments.numbers().map(FileName::Segment))
+            .chain(self.snapshots.numbers().map(FileName::Snapshot))
             .map(|name| name.to_string())
             .collect();
         let found = Found { identity: self.identity, formatted: self.formatted, vouched: false, names };
         let (segments, snapshots) = (&self.segments, &self.snapshots);
         recovery::recover(&found, &mut |name, most| {
             let bytes = match name {
-                FileName::Segment(number) => match segments.get(&number).map(|segment| &segment.content) {
+                FileName::Segment(number) => match segments.get(number).map(|segment| &segment.content) {
                     Some(Content::Bytes(bytes)) => bytes,
                     _ => return Err("no such segment".into()),
                 },
-                FileName::Snapshot(zxid) => match snapshots.get(&zxid) {
+                FileName::Snapshot(zxid) => match snapshots.get(zxid) {
                     Some(Snapshot::Bytes(bytes)) => bytes,
                     _ => return Err("no such snapshot".into()),
                 },
@@ -139,19 +148,19 @@ impl Disk {
     /// Cuts off what was torn.
     fn cut(&mut self, recovery: &Recovery) {
         if let Some(torn) = recovery.torn
-            && let Some(Segment { content: Content::Bytes(bytes), .. }) = self.segments.get_mut(&torn.segment)
+            && let Some(Segment { content: Content::Bytes(bytes), .. }) = self.segments.get_mut(torn.segment)
         {
-            bytes.truncate(torn.valid_bytes as usize);
+            Arc::make_mut(bytes).truncate(torn.valid_bytes as usize);
         }
     }
 
     /// The process writes. Nothing is durable before a sync ends.
     pub fn write(&mut self, lane: Lane, seq: WriteSeq, write: Write) {
         let pending = self.pending(lane);
-        if let Some((last, _)) = pending.writes.back() {
+        if let Some((last, _)) = pending.writes.last() {
             assert!(*last < seq, "{lane:?}: write {seq:?} after {last:?}");
         }
-        pending.writes.push_back((seq, write));
+        pending.writes.push((seq, write));
     }
 
     /// Begins to sync all that is written, unless a sync is under way or nothing is to do. Up to which write it goes.
@@ -160,32 +169,43 @@ impl Disk {
         if pending.syncing > 0 {
             return None;
         }
-        let upto = pending.writes.back()?.0;
+        let upto = pending.writes.last()?.0;
         pending.syncing = pending.writes.len();
         if lane == Lane::Log && self.segment_is_full() {
-            let next = self.segments.keys().next_back().map_or(1, |last| last + 1);
+            let next = self.segments.last().map_or(1, |(last, _)| last + 1);
             self.begin_segment(next);
         }
         Some(upto)
     }
 
-    /// A sync has ended: gives what is durable by it.
-    pub fn end_sync(&mut self, lane: Lane) -> Arc<[Write]> {
+    /// A sync has ended: tells what is durable by it.
+    ///
+    /// # Errors
+    /// The first that `tell` gives; then the disk is of no use any more.
+    pub fn end_sync<E>(&mut self, lane: Lane, tell: impl FnMut(&Write) -> Result<(), E>) -> Result<(), E> {
         let pending = self.pending(lane);
         let count = std::mem::take(&mut pending.syncing);
-        let writes: Arc<[Write]> = pending.writes.drain(..count).map(|(_, write)| write).collect();
+        pending.writes[..count].iter().map(|(_, write)| write).try_for_each(tell)?;
         match lane {
-            Lane::Log => self.append_batch(writes.clone()),
+            Lane::Log => {
+                let writes = self.log.writes.drain(..count).map(|(_, write)| write);
+                append(&mut self.resume, &mut self.segments, writes);
+            }
             Lane::Snapshot => {
                 self.removed.clear();
-                let whole = writes.iter().any(|write| matches!(write, Write::Chunk { last: true, .. }));
-                writes.iter().for_each(|write| self.append_chunk(write));
+                let mut whole = false;
+                let mut chunks = std::mem::take(&mut self.chunks.writes);
+                for (_, write) in chunks.drain(..count) {
+                    whole |= matches!(write, Write::Chunk { last: true, .. });
+                    self.append_chunk(&write);
+                }
+                self.chunks.writes = chunks;
                 if whole {
                     self.purge();
                 }
             }
         }
-        writes
+        Ok(())
     }
 
     /// Whether something is written and not durable.
@@ -196,11 +216,15 @@ impl Disk {
     /// An orderly end: everything is synced. Gives what became durable by it.
     pub fn shut_down(&mut self) -> Vec<Write> {
         let mut durable = Vec::new();
+        let mut tell = |write: &Write| -> Result<(), Infallible> {
+            durable.push(write.clone());
+            Ok(())
+        };
         for lane in [Lane::Log, Lane::Snapshot] {
             // What a sync is under way for, and then the rest.
-            durable.extend_from_slice(&self.end_sync(lane));
+            let Ok(()) = self.end_sync(lane, &mut tell);
             self.begin_sync(lane);
-            durable.extend_from_slice(&self.end_sync(lane));
+            let Ok(()) = self.end_sync(lane, &mut tell);
         }
         self.removed.clear();
         self.become_bytes();
@@ -213,8 +237,8 @@ impl Disk {
         for removed in std::mem::take(&mut self.removed) {
             if draw.one_in(4) {
                 match removed {
-                    Removed::Segment(number, segment) => drop(self.segments.insert(number, segment)),
-                    Removed::Snapshot(zxid, snapshot) => drop(self.snapshots.insert(zxid, snapshot)),
+                    Removed::Segment(number, segment) => self.segments.insert(number, segment),
+                    Removed::Snapshot(zxid, snapshot) => self.snapshots.insert(zxid, snapshot),
                 }
             }
         }
@@ -236,7 +260,9 @@ impl Disk {
                 encoder.chunk(part, &mut bytes);
             }
             bytes.truncate(draw.below(bytes.len() as u64 + 1) as usize);
-            self.snapshots.entry(zxid).or_insert(Snapshot::Bytes(bytes));
+            if self.snapshots.get(zxid).is_none() {
+                self.snapshots.insert(zxid, Snapshot::Bytes(Arc::new(bytes)));
+            }
         }
         survivors
     }
@@ -247,14 +273,14 @@ impl Disk {
         let kept = log.writes.len() - draw.below(log.writes.len() as u64 + 1) as usize;
         let survivors: Vec<Write> = log.writes.iter().take(kept).map(|(_, write)| write.clone()).collect();
         let rest: Vec<&Write> = log.writes.iter().skip(kept).map(|(_, write)| write).collect();
-        let Some((&number, segment)) = self.segments.iter_mut().next_back() else { return survivors };
-        let Content::Batches { resume, batches, .. } = &segment.content else { return survivors };
-        let (mut bytes, mut encoder) = encode(self.identity, *resume, number, batches);
+        let Some((number, segment)) = self.segments.last_mut() else { return survivors };
+        let (number, Content::Written(written)) = (*number, &segment.content) else { return survivors };
+        let (mut bytes, mut encoder) = encode(self.identity, number, written);
         for write in &survivors {
             encoder.encode(write, &mut bytes);
         }
         tear(&rest, &mut encoder, &mut bytes, draw);
-        segment.content = Content::Bytes(bytes);
+        segment.content = Content::Bytes(Arc::new(bytes));
         if idle && draw.one_in(16) {
             // It was just about to begin another segment.
             let mut header = Vec::new();
@@ -262,20 +288,20 @@ impl Disk {
             encoder.begin_segment(number + 1, &mut header);
             header.truncate(draw.below(header.len() as u64) as usize);
             let last = encoder.resume().last;
-            self.segments.insert(number + 1, Segment { last, content: Content::Bytes(header) });
+            self.segments.insert(number + 1, Segment { last, content: Content::Bytes(Arc::new(header)) });
         }
         survivors
     }
 
     /// Everything that this run wrote, as bytes.
     fn become_bytes(&mut self) {
-        for (number, segment) in &mut self.segments {
-            if let Content::Batches { resume, batches, .. } = &segment.content {
-                let (bytes, _) = encode(self.identity, *resume, *number, batches);
-                segment.content = Content::Bytes(bytes);
+        for (number, segment) in self.segments.iter_mut() {
+            if let Content::Written(written) = &segment.content {
+                let (bytes, _) = encode(self.identity, *number, written);
+                segment.content = Content::Bytes(Arc::new(bytes));
             }
         }
-        for (zxid, snapshot) in &mut self.snapshots {
+        for (zxid, snapshot) in self.snapshots.iter_mut() {
             if let Snapshot::Chunks(chunks) = snapshot {
                 let mut bytes = Vec::new();
                 let mut encoder = SnapshotEncoder::begin(self.identity, *zxid, &mut bytes);
@@ -283,7 +309,7 @@ impl Disk {
                     encoder.chunk(chunk, &mut bytes);
                 }
                 encoder.finish(&mut bytes);
-                *snapshot = Snapshot::Bytes(bytes);
+                *snapshot = Snapshot::Bytes(Arc::new(bytes));
             }
         }
     }
@@ -296,44 +322,16 @@ impl Disk {
     }
 
     fn segment_is_full(&self) -> bool {
-        self.segments.values().next_back().is_some_and(|segment| match &segment.content {
-            Content::Batches { writes, .. } => *writes >= self.segment_writes,
+        self.segments.last().is_some_and(|(_, segment)| match &segment.content {
+            Content::Written(written) => written.writes.len() >= self.segment_writes,
             Content::Bytes(_) => true,
         })
     }
 
     fn begin_segment(&mut self, number: u64) {
-        let content = Content::Batches { resume: self.resume, batches: Arc::default(), writes: 0 };
+        let written = Written { resume: self.resume, writes: Vec::new(), synced: Vec::new() };
+        let content = Content::Written(Arc::new(written));
         self.segments.insert(number, Segment { last: self.resume.last, content });
-    }
-
-    fn append_batch(&mut self, writes: Arc<[Write]>) {
-        if writes.is_empty() {
-            return;
-        }
-        for write in &*writes {
-            let resume = &mut self.resume;
-            resume.previous = resume.next;
-            resume.next += 1;
-            match write {
-                Write::Append(entry) => resume.last = entry.zxid,
-                Write::Promise { epoch, candidate } => {
-                    resume.promised = *epoch;
-                    resume.candidate = Some(*candidate);
-                }
-                Write::Join => resume.member = true,
-                Write::Truncate { to } => resume.last = *to,
-                Write::Reset { base } => resume.last = *base,
-                Write::Chunk { .. } => panic!("a chunk of a snapshot on the log's lane"),
-            }
-        }
-        match self.segments.values_mut().next_back().map(|segment| &mut segment.content) {
-            Some(Content::Batches { batches, writes: count, .. }) => {
-                *count += writes.len();
-                Arc::make_mut(batches).push(writes);
-            }
-            other => panic!("a process writes to the segment it began, not to {other:?}"),
-        }
     }
 
     fn append_chunk(&mut self, write: &Write) {
@@ -358,16 +356,16 @@ impl Disk {
     }
 
     fn purge(&mut self) {
-        let snapshots: Vec<Zxid> = self.snapshots.keys().copied().collect();
+        let snapshots: Vec<Zxid> = self.snapshots.numbers().collect();
         let segments: Vec<(u64, Zxid)> =
             self.segments.iter().map(|(number, segment)| (*number, segment.last)).collect();
         for name in retention::purgeable(&snapshots, &segments, self.retain) {
             let removed = match name {
                 FileName::Segment(number) => {
-                    self.segments.remove(&number).map(|segment| Removed::Segment(number, segment))
+                    self.segments.remove(number).map(|segment| Removed::Segment(number, segment))
                 }
                 FileName::Snapshot(zxid) => {
-                    self.snapshots.remove(&zxid).map(|snapshot| Removed::Snapshot(zxid, snapshot))
+                    self.snapshots.remove(zxid).map(|snapshot| Removed::Snapshot(zxid, snapshot))
                 }
             };
             self.removed.extend(removed);
@@ -378,30 +376,61 @@ impl Disk {
         for name in names {
             match name {
                 FileName::Segment(number) => {
-                    self.segments.remove(number);
+                    self.segments.remove(*number);
                 }
                 FileName::Snapshot(zxid) => {
-                    self.snapshots.remove(zxid);
+                    self.snapshots.remove(*zxid);
                 }
             }
         }
     }
 }
 
-fn encode(
-    identity: Identity,
-    resume: Resume,
-    number: u64,
-    batches: &[Arc<[Write]>],
-) -> (Vec<u8>, LogEncoder) {
-    let mut bytes = Vec::new();
-    let mut encoder = LogEncoder::new(identity, resume);
+/// Appends what was synced together to the segment that a process has begun.
+fn append(
+    resume: &mut Resume,
+    segments: &mut Files<u64, Segment>,
+    writes: impl ExactSizeIterator<Item = Write>,
+) {
+    if writes.len() == 0 {
+        return;
+    }
+    let written = match segments.last_mut().map(|(_, segment)| &mut segment.content) {
+        Some(Content::Written(written)) => Arc::make_mut(written),
+        other => panic!("a process writes to the segment it began, not to {other:?}"),
+    };
+    for write in writes {
+        resume.previous = resume.next;
+        resume.next += 1;
+        match &write {
+            Write::Append(entry) => resume.last = entry.zxid,
+            Write::Promise { epoch, candidate } => {
+                resume.promised = *epoch;
+                resume.candidate = Some(*candidate);
+            }
+            Write::Join => resume.member = true,
+            Write::Truncate { to } => resume.last = *to,
+            Write::Reset { base } => resume.last = *base,
+            Write::Chunk { .. } => panic!("a chunk of a snapshot on the log's lane"),
+        }
+        written.writes.push(write);
+    }
+    written.synced.push(written.writes.len());
+}
+
+fn encode(identity: Identity, number: u64, written: &Written) -> (Vec<u8>, LogEncoder) {
+    /// What a record takes, about: so that the bytes are seldom moved while they grow.
+    const RECORD_BYTES: usize = 192;
+    let mut bytes = Vec::with_capacity(SEGMENT_HEADER_BYTES + RECORD_BYTES * written.writes.len());
+    let mut encoder = LogEncoder::new(identity, written.resume);
     encoder.begin_segment(number, &mut bytes);
-    for batch in batches {
-        for write in batch.iter() {
+    let mut from = 0;
+    for &upto in &written.synced {
+        for write in &written.writes[from..upto] {
             encoder.encode(write, &mut bytes);
         }
         encoder.synced(encoder.last_number());
+        from = upto;
     }
     (bytes, encoder)
 }

@@ -7,12 +7,14 @@
 pub mod workload;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use vivarium_core::api::{
     Blob, ConnectRequest, ConnectResponse, EventKind, Op, Reply, Request, Response, WatchedEvent,
 };
 use vivarium_core::error::ErrorCode;
 use vivarium_core::ids::{ConnId, SessionId};
+use vivarium_core::jute::ReplyKind;
 
 use crate::choice::Act;
 use crate::decision::{Decisions, Draw, Kind};
@@ -67,7 +69,8 @@ pub struct Client {
     next_xid: i32,
     pending: VecDeque<Pending>,
     identities: Vec<&'static str>,
-    watches: Watches,
+    /// Shared with clones until one side changes them.
+    watches: Arc<Watches>,
     memory: Memory,
     calm: Option<Time>,
     probe: Option<Probe>,
@@ -123,11 +126,51 @@ enum Phase {
     Dead,
 }
 
-/// A request that waits for its answer.
+/// A request that waits for its answer: what there is to do when that comes.
 #[derive(Clone, Debug)]
 struct Pending {
     xid: i32,
-    op: Op,
+    /// What a good answer looks like.
+    kind: ReplyKind,
+    lesson: Lesson,
+    /// Whether it is a step of a probe's.
+    step: bool,
+}
+
+/// What a client learns from an answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Lesson {
+    Nothing,
+    /// Whether there is a watch on the data of this node,
+    Data(String),
+    /// or else on its creation,
+    Exists(String),
+    /// or on its children.
+    Children(String),
+    /// The name of a sequential node.
+    Name,
+    /// Whether an identity is accepted.
+    Identity(&'static str),
+    /// The session is over, whatever the answer is.
+    Over,
+}
+
+impl Lesson {
+    /// What the answer to this request teaches.
+    fn of(op: &Op) -> Lesson {
+        match op {
+            Op::GetData { path, watch: true } => Lesson::Data(path.clone()),
+            Op::Exists { path, watch: true } => Lesson::Exists(path.clone()),
+            Op::GetChildren { path, watch: true, .. } => Lesson::Children(path.clone()),
+            Op::Create(create) if create.flags >= 2 => Lesson::Name,
+            Op::Auth { token: Some(token), .. } => {
+                let known = workload::USERS.iter().find(|(user, _)| user.as_bytes() == &token[..]);
+                known.map_or(Lesson::Nothing, |(user, _)| Lesson::Identity(user))
+            }
+            Op::CloseSession => Lesson::Over,
+            _ => Lesson::Nothing,
+        }
+    }
 }
 
 /// The watches that a client library would set anew.
@@ -155,7 +198,7 @@ impl Client {
             next_xid: 1,
             pending: VecDeque::new(),
             identities: Vec::new(),
-            watches: Watches::default(),
+            watches: Arc::default(),
             memory: Memory::default(),
             calm: None,
             probe: None,
@@ -331,9 +374,9 @@ impl Client {
         self.set_watches(now, decisions, actions);
     }
 
-    /// The request that a reply with this xid answers.
-    pub fn awaited(&self, xid: i32) -> Option<&Op> {
-        self.pending.iter().find(|pending| pending.xid == xid).map(|pending| &pending.op)
+    /// What a reply with this xid looks like if it is a good one.
+    pub fn awaited(&self, xid: i32) -> Option<ReplyKind> {
+        self.pending.iter().find(|pending| pending.xid == xid).map(|pending| pending.kind)
     }
 
     /// A reply came.
@@ -345,9 +388,15 @@ impl Client {
         // Auth replies may overtake; all others come in order, which the checkers demand and this takes for granted.
         let place = self.pending.iter().position(|p| p.xid == reply.xid).unwrap_or(0);
         let Some(request) = self.pending.remove(place) else { return };
-        self.learn(&request.op, reply);
-        self.follow_probe(&request.op, reply);
-        if matches!(request.op, Op::CloseSession) {
+        if let Some(probe) = self.probe
+            && request.step
+            && reply.result.is_ok()
+        {
+            self.advance_probe(probe.steps);
+        }
+        let over = request.lesson == Lesson::Over;
+        self.learn(request.lesson, reply);
+        if over {
             self.forget_session();
             actions.push(Action::Close);
             self.phase =
@@ -360,18 +409,19 @@ impl Client {
     pub fn notified(&mut self, event: &WatchedEvent, now: Time) {
         self.hear(now);
         let path: &str = &event.path;
+        let watches = Arc::make_mut(&mut self.watches);
         match event.kind {
             EventKind::NodeCreated | EventKind::NodeDataChanged => {
-                self.watches.data.remove(path);
-                self.watches.exist.remove(path);
+                watches.data.remove(path);
+                watches.exist.remove(path);
             }
             EventKind::NodeDeleted => {
-                self.watches.data.remove(path);
-                self.watches.exist.remove(path);
-                self.watches.child.remove(path);
+                watches.data.remove(path);
+                watches.exist.remove(path);
+                watches.child.remove(path);
             }
             EventKind::NodeChildrenChanged => {
-                self.watches.child.remove(path);
+                watches.child.remove(path);
             }
         }
     }
@@ -476,7 +526,10 @@ impl Client {
         if let Phase::Ready { sent, .. } = &mut self.phase {
             *sent = now;
         }
-        self.pending.push_back(Pending { xid: request.xid, op: request.op.clone() });
+        let (kind, lesson) = (ReplyKind::of(&request.op), Lesson::of(&request.op));
+        let step =
+            matches!(request.op, Op::Create(_) | Op::Sync { .. } | Op::Exists { .. } | Op::CloseSession);
+        self.pending.push_back(Pending { xid: request.xid, kind, lesson, step });
         actions.push(Action::Send(request));
     }
 
@@ -537,13 +590,13 @@ impl Client {
     }
 
     fn set_watches(&mut self, now: Time, decisions: &mut Decisions, actions: &mut Vec<Action>) {
-        let Watches { data, exist, child } = &self.watches;
+        let Watches { data, exist, child } = &*self.watches;
         if data.is_empty() && exist.is_empty() && child.is_empty() {
             return;
         }
         if self.calm.is_none() && decisions.draw(Kind::Reconnect, self.index % 64, now).one_in(8) {
             // Some clients do not care (kazoo).
-            self.watches = Watches::default();
+            self.watches = Arc::default();
             return;
         }
         let list = |set: &BTreeSet<String>| set.iter().cloned().collect();
@@ -559,34 +612,29 @@ impl Client {
     fn forget_session(&mut self) {
         self.former = self.session.take().or(self.former);
         self.timeout = 0;
-        self.watches = Watches::default();
+        self.watches = Arc::default();
         self.identities.clear();
     }
 
     /// Remembers what an answer teaches: watches that are set now, nodes that exist, identities that are accepted.
-    fn learn(&mut self, op: &Op, reply: &Reply) {
-        match (op, &reply.result) {
-            (Op::GetData { path, watch: true }, Ok(_)) | (Op::Exists { path, watch: true }, Ok(_)) => {
-                self.watches.data.insert(path.clone());
+    fn learn(&mut self, lesson: Lesson, reply: &Reply) {
+        match (lesson, &reply.result) {
+            (Lesson::Data(path) | Lesson::Exists(path), Ok(_)) => {
+                Arc::make_mut(&mut self.watches).data.insert(path);
             }
-            (Op::Exists { path, watch: true }, Err(ErrorCode::NoNode)) => {
-                self.watches.exist.insert(path.clone());
+            (Lesson::Exists(path), Err(ErrorCode::NoNode)) => {
+                Arc::make_mut(&mut self.watches).exist.insert(path);
             }
-            (Op::GetChildren { path, watch: true, .. }, Ok(_)) => {
-                self.watches.child.insert(path.clone());
+            (Lesson::Children(path), Ok(_)) => {
+                Arc::make_mut(&mut self.watches).child.insert(path);
             }
-            (Op::Create(create), Ok(Response::Path(path) | Response::PathStat(path, _)))
-                if create.flags >= 2 && self.memory.made.len() < 50 =>
+            (Lesson::Name, Ok(Response::Path(path) | Response::PathStat(path, _)))
+                if self.memory.made.len() < 50 =>
             {
-                self.memory.made.push(path.clone());
+                Arc::make_mut(&mut self.memory.made).push(path.clone());
             }
-            (Op::Auth { token: Some(token), .. }, Ok(_)) => {
-                let known = workload::USERS.iter().find(|(user, _)| user.as_bytes() == &token[..]);
-                if let Some((user, _)) = known
-                    && !self.identities.contains(user)
-                {
-                    self.identities.push(user);
-                }
+            (Lesson::Identity(user), Ok(_)) if !self.identities.contains(&user) => {
+                self.identities.push(user);
             }
             _ => {}
         }
@@ -597,15 +645,6 @@ impl Client {
             && probe.steps == from
         {
             probe.steps += 1;
-        }
-    }
-
-    fn follow_probe(&mut self, op: &Op, reply: &Reply) {
-        let Some(probe) = self.probe else { return };
-        if reply.result.is_ok()
-            && matches!(op, Op::Create(_) | Op::Sync { .. } | Op::Exists { .. } | Op::CloseSession)
-        {
-            self.advance_probe(probe.steps);
         }
     }
 }

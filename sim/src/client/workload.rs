@@ -1,5 +1,7 @@
 //! What clients ask for: every operation that the core knows, on few enough paths that they meet.
 
+use std::sync::Arc;
+
 use vivarium_core::api::{Acl, Blob, Create, Data, Id, MultiOp, Op, perms};
 
 use crate::decision::Draw;
@@ -51,8 +53,8 @@ pub const USERS: [(&str, &str); 2] =
 /// What a client remembers from one request to the next.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    /// Sequential nodes that it made.
-    pub made: Vec<String>,
+    /// Sequential nodes that it made. Shared with clones until one side changes them.
+    pub made: Arc<Vec<String>>,
     /// Data it has written, to write something new each time.
     pub written: u64,
 }
@@ -127,7 +129,11 @@ fn create<const N: usize>(
 fn target(memory: &mut Memory, draw: &mut Draw, take: bool) -> String {
     if !memory.made.is_empty() && draw.one_in(if take { 2 } else { 4 }) {
         let index = draw.below(memory.made.len() as u64) as usize;
-        return if take { memory.made.swap_remove(index) } else { memory.made[index].clone() };
+        return if take {
+            Arc::make_mut(&mut memory.made).swap_remove(index)
+        } else {
+            memory.made[index].clone()
+        };
     }
     if draw.one_in(4) { draw.pick(&EPHEMERALS).to_string() } else { draw.pick(&PATHS).to_string() }
 }
@@ -138,8 +144,31 @@ fn data(client: usize, memory: &mut Memory, draw: &mut Draw) -> Data {
         0 => None,
         1 => Some(Blob::new(b"")),
         2 => Some(Blob::new(&vec![client as u8; draw.between(100, 1500) as usize])),
-        _ => Some(Blob::new(format!("{client}.{}", memory.written).as_bytes())),
+        _ => Some(mark(client as u64, memory.written)),
     }
+}
+
+/// `client.written` in decimal digits. By hand: nearly every write carries one, and formatting costs more than what is
+/// done with it.
+fn mark(client: u64, written: u64) -> Blob {
+    let mut text = [0; 41];
+    let mut place = text.len();
+    for (number, separator) in [(written, Some(b'.')), (client, None)] {
+        let mut rest = number;
+        loop {
+            place -= 1;
+            text[place] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        if let Some(separator) = separator {
+            place -= 1;
+            text[place] = separator;
+        }
+    }
+    Blob::new(&text[place..])
 }
 
 fn version(draw: &mut Draw) -> i32 {
@@ -212,5 +241,17 @@ fn odd(draw: &mut Draw, watch: bool) -> Op {
         9 => Op::SetAcl { path, acl: Some(Acl::open()), version: -1 },
         10 => Op::Exists { path, watch },
         _ => Op::GetChildren { path, watch, stat: true },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_what_formatting_would_make_of_it() {
+        for (client, written) in [(0, 0), (7, 10), (123, 9_999), (u64::MAX, u64::MAX)] {
+            assert_eq!(mark(client, written), Blob::new(format!("{client}.{written}").as_bytes()));
+        }
     }
 }

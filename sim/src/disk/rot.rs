@@ -6,6 +6,8 @@
 //! last group of a log, which no later record vouches for, is left alone: no reader can tell its damage from a power cut
 //! in the middle of writing it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use vivarium_core::record::{FileName, Head, Identity, SEGMENT_HEADER_BYTES, SegmentHeader};
 
@@ -80,15 +82,16 @@ impl Disk {
     }
 
     fn rot_snapshot(&mut self, misdirected: bool, draw: &mut Draw) -> bool {
-        let files: Vec<_> = self.snapshots.keys().copied().collect();
+        let files: Vec<_> = self.snapshots.numbers().collect();
         if files.is_empty() {
             return false;
         }
         // The newest mostly: it is the one that is needed.
         let chosen = if draw.one_in(3) { *draw.pick(&files) } else { files[files.len() - 1] };
         let other = *draw.pick(&files);
-        let Some(Snapshot::Bytes(source)) = self.snapshots.get(&other).cloned() else { return false };
-        let Some(Snapshot::Bytes(bytes)) = self.snapshots.get_mut(&chosen) else { return false };
+        let Some(Snapshot::Bytes(source)) = self.snapshots.get(other).cloned() else { return false };
+        let Some(Snapshot::Bytes(bytes)) = self.snapshots.get_mut(chosen) else { return false };
+        let bytes = Arc::make_mut(bytes);
         if bytes.is_empty() || source.is_empty() {
             return false;
         }
@@ -108,7 +111,7 @@ impl Disk {
     fn places(&mut self) -> Vec<Place> {
         let mut records: Vec<(u64, usize, usize, u64)> = Vec::new();
         let mut witnessed = 0;
-        for (&number, segment) in &self.segments {
+        for &(number, ref segment) in self.segments.iter() {
             let Content::Bytes(bytes) = &segment.content else { continue };
             let Ok((header, salt)) = SegmentHeader::read(bytes, number, self.identity) else { continue };
             witnessed = witnessed.max(header.previous);
@@ -134,8 +137,8 @@ impl Disk {
     }
 
     fn segment_bytes(&mut self, number: u64) -> Option<&mut Vec<u8>> {
-        match self.segments.get_mut(&number).map(|segment: &mut Segment| &mut segment.content) {
-            Some(Content::Bytes(bytes)) => Some(bytes),
+        match self.segments.get_mut(number).map(|segment: &mut Segment| &mut segment.content) {
+            Some(Content::Bytes(bytes)) => Some(Arc::make_mut(bytes)),
             _ => None,
         }
     }
@@ -193,7 +196,7 @@ impl Disk {
                 }
             }
         }
-        self.segments.insert(number, Segment { last, content: Content::Bytes(bytes) });
+        self.segments.insert(number, Segment { last, content: Content::Bytes(Arc::new(bytes)) });
         if steps == 3 {
             // Some of what serves nothing is gone.
             let gone: Vec<FileName> = recovery.garbage.iter().copied().filter(|_| draw.one_in(2)).collect();

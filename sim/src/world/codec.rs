@@ -63,10 +63,10 @@ pub(super) fn request(request: &Request) -> Checked {
 }
 
 /// Its answer.
-pub(super) fn reply(reply: &Reply, to: &Op) -> Checked {
+pub(super) fn reply(reply: &Reply, kind: ReplyKind) -> Checked {
     let mut packet = Vec::new();
     jute::encode_reply(reply, &mut packet);
-    let decoded = |body| jute::decode_reply(body, ReplyKind::of(to)).map_err(|error| error.to_string());
+    let decoded = |body| jute::decode_reply(body, kind).map_err(|error| error.to_string());
     same(reply, body(&packet).and_then(decoded))
 }
 

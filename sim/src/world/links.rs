@@ -105,6 +105,17 @@ impl<O: Observer> World<O> {
 
     /// Does what a client wants done.
     pub(super) fn act(&mut self, client: ClientIndex) -> Checked {
+        if !self.memory.actions.is_empty() {
+            self.carry_out_actions(client)?;
+        }
+        // Never in the past: what else happens at this moment was planned before, and comes before.
+        let wake_at = self.clients[client].deadline().max(self.now);
+        self.client_wakes[client] = (wake_at, self.events);
+        self.no_wake_before = self.no_wake_before.min(wake_at);
+        Ok(())
+    }
+
+    fn carry_out_actions(&mut self, client: ClientIndex) -> Checked {
         let mut actions = std::mem::take(&mut self.memory.actions);
         for action in actions.drain(..) {
             match action {
@@ -160,10 +171,6 @@ impl<O: Observer> World<O> {
             }
         }
         self.memory.actions = actions;
-        // Never in the past: what else happens at this moment was planned before, and comes before.
-        let wake_at = self.clients[client].deadline().max(self.now);
-        self.client_wakes[client] = (wake_at, self.events);
-        self.no_wake_before = self.no_wake_before.min(wake_at);
         Ok(())
     }
 
@@ -243,20 +250,26 @@ impl<O: Observer> World<O> {
         {
             state.unread.push_back(packet);
             self.slots[node].unread.push_back(conn);
+            self.unread = true;
             return Ok(());
         }
         self.take(conn, packet)
     }
 
-    /// A server reads on when it is no longer saturated: one packet after the other, those that came first first.
-    pub(super) fn read_on(&mut self, node: NodeIndex) -> Checked {
-        while self.slots[node].node.as_ref().is_none_or(|node| !node.saturated())
-            && let Some(conn) = self.slots[node].unread.pop_front()
-        {
-            if let Some(packet) = self.conns[place(conn)].unread.pop_front() {
-                self.take(conn, packet)?;
+    /// Servers read on when they are no longer saturated: one packet after the other, those that came first first.
+    #[cold]
+    pub(super) fn read_on(&mut self) -> Checked {
+        for node in 0..self.slots.len() {
+            while !self.slots[node].unread.is_empty()
+                && self.slots[node].node.as_ref().is_none_or(|node| !node.saturated())
+                && let Some(conn) = self.slots[node].unread.pop_front()
+            {
+                if let Some(packet) = self.conns[place(conn)].unread.pop_front() {
+                    self.take(conn, packet)?;
+                }
             }
         }
+        self.unread = self.slots.iter().any(|slot| !slot.unread.is_empty());
         Ok(())
     }
 
@@ -305,9 +318,9 @@ impl<O: Observer> World<O> {
             }
             ServerPacket::Reply(reply) => {
                 if self.is_sample()
-                    && let Some(op) = self.clients[client].awaited(reply.xid)
+                    && let Some(kind) = self.clients[client].awaited(reply.xid)
                 {
-                    codec::reply(&reply, op)?;
+                    codec::reply(&reply, kind)?;
                 }
                 self.observe(&Observation::Received { client, conn, reply: &reply })?;
                 self.clients[client].received(&reply, self.now, &mut self.memory.actions);

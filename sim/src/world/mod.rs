@@ -95,6 +95,8 @@ pub struct World<O> {
     no_wake_before: Time,
     client_conns: Vec<Option<ConnId>>,
     conns: Vec<links::Conn>,
+    /// Some server may have packets that it has not read, because too much was proposed and not committed.
+    unread: bool,
     /// What befalls the next process to come to a moment, and for how long.
     ambushes: Vec<(Moment, Blow, Time)>,
     /// A reply that sabotage holds back.
@@ -134,6 +136,7 @@ impl<O: Observer> World<O> {
             client_conns: vec![None; clients.len()],
             clients,
             conns: Vec::new(),
+            unread: false,
             ambushes: Vec::new(),
             held: None,
             healing: None,
@@ -251,7 +254,14 @@ impl<O: Observer> World<O> {
             Next::Event => {
                 let (_, cause, event) = self.memory.queue.pop().expect("it was there a moment ago");
                 self.happening(cause, Happening::Event(&event))?;
-                self.happen(cause, event)?;
+                match self.paused_until(&event) {
+                    Some(until) => {
+                        // It is the same event still, and keeps its cause.
+                        self.memory.queue.during(cause);
+                        self.memory.queue.push(until, event);
+                    }
+                    None => self.happen(event)?,
+                }
             }
             Next::Node(node) => {
                 self.happening(self.slots[node].wake_cause, Happening::Node(node))?;
@@ -262,7 +272,7 @@ impl<O: Observer> World<O> {
                 self.wake_client(client)?;
             }
         }
-        (0..self.slots.len()).try_for_each(|node| self.read_on(node))
+        if self.unread { self.read_on() } else { Ok(()) }
     }
 
     fn happening(&mut self, cause: EventId, what: Happening<'_>) -> Checked {
@@ -309,41 +319,37 @@ impl<O: Observer> World<O> {
         (best.0 != Time::MAX).then_some((best.0.max(self.now), best.1))
     }
 
-    fn happen(&mut self, cause: EventId, event: Event) -> Checked {
-        if let Some(event) = self.put_off(cause, event) {
-            match event {
-                Event::Arrive { from, to, message } => {
-                    let from = peer_id(from);
-                    self.tell(to, Input::Peer { from, message })
-                }
-                Event::PeerGone { node, peer } => self.tell(node, Input::PeerGone { peer: peer_id(peer) }),
-                Event::Durable { node, life, lane, upto } => self.durable(node, life, lane, upto),
-                Event::Synced { node, life, lane, upto } => {
-                    if self.slots[node].life != life {
-                        return Ok(());
-                    }
-                    self.tell(node, Input::Synced { lane, upto })
-                }
-                Event::ToServer { conn, packet } => self.arrive_at_server(conn, packet),
-                Event::ToClient { conn, packet } => self.arrive_at_client(conn, packet),
-                Event::Fault { .. } if self.spared => Ok(()),
-                Event::Fault { index } => self.fault(index),
-                Event::Mend { what } => {
-                    self.mend(what);
-                    Ok(())
-                }
-                Event::Restart { node, life } => self.restart(node, life),
-                Event::Heal => self.heal(),
-                Event::Poll => self.poll(),
+    fn happen(&mut self, event: Event) -> Checked {
+        match event {
+            Event::Arrive { from, to, message } => {
+                let from = peer_id(from);
+                self.tell(to, Input::Peer { from, message })
             }
-        } else {
-            Ok(())
+            Event::PeerGone { node, peer } => self.tell(node, Input::PeerGone { peer: peer_id(peer) }),
+            Event::Durable { node, life, lane, upto } => self.durable(node, life, lane, upto),
+            Event::Synced { node, life, lane, upto } => {
+                if self.slots[node].life != life {
+                    return Ok(());
+                }
+                self.tell(node, Input::Synced { lane, upto })
+            }
+            Event::ToServer { conn, packet } => self.arrive_at_server(conn, packet),
+            Event::ToClient { conn, packet } => self.arrive_at_client(conn, packet),
+            Event::Fault { .. } if self.spared => Ok(()),
+            Event::Fault { index } => self.fault(index),
+            Event::Mend { what } => {
+                self.mend(what);
+                Ok(())
+            }
+            Event::Restart { node, life } => self.restart(node, life),
+            Event::Heal => self.heal(),
+            Event::Poll => self.poll(),
         }
     }
 
-    /// What is meant for a paused process waits for it to run on, in order.
-    fn put_off(&mut self, cause: EventId, event: Event) -> Option<Event> {
-        let node = match &event {
+    /// What is meant for a paused process waits for it to run on, in order: until when.
+    fn paused_until(&self, event: &Event) -> Option<Time> {
+        let node = match event {
             Event::Arrive { to: node, .. } | Event::PeerGone { node, .. } | Event::Synced { node, .. } => {
                 *node
             }
@@ -354,16 +360,10 @@ impl<O: Observer> World<O> {
             | Event::Mend { .. }
             | Event::Restart { .. }
             | Event::Heal
-            | Event::Poll => return Some(event),
+            | Event::Poll => return None,
         };
         let until = self.slots[node].paused_until;
-        if until > self.now {
-            // It is the same event still, and keeps its cause.
-            self.memory.queue.during(cause);
-            self.memory.queue.push(until, event);
-            return None;
-        }
-        Some(event)
+        (until > self.now).then_some(until)
     }
 
     /// A node is told something, if a process runs there.
@@ -508,10 +508,8 @@ impl<O: Observer> World<O> {
             // What is on the disk is not known now: the process ends, and whoever starts next reads what is there.
             return self.crash(node, false, down);
         }
-        let writes = slot.disk.end_sync(lane);
-        for write in &*writes {
-            self.observer.observe(self.now, &Observation::Durable { node, write })?;
-        }
+        let (observer, now) = (&mut self.observer, self.now);
+        slot.disk.end_sync(lane, |write| observer.observe(now, &Observation::Durable { node, write }))?;
         let mut draw = self.memory.decisions.draw(Kind::Sync, 32 + node * 2 + lane as usize, self.now);
         let told = &mut self.slots[node].told[lane as usize];
         *told = (*told).max(self.now + draw.skewed(self.schedule.disk.told_mean));
