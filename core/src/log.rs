@@ -67,7 +67,7 @@ impl Log {
     }
 
     /// The entries after `zxid`, which the log holds.
-    pub fn after(&self, zxid: Zxid) -> impl Iterator<Item = &SharedEntry> {
+    pub fn after(&self, zxid: Zxid) -> impl ExactSizeIterator<Item = &SharedEntry> {
         let start = match self.find(zxid) {
             Ok(at) => at + 1,
             Err(at) => at,
@@ -75,12 +75,9 @@ impl Log {
         self.entries.range(start..)
     }
 
-    /// How many entries come after `zxid`, which the log holds.
-    pub fn after_count(&self, zxid: Zxid) -> usize {
-        match self.find(zxid) {
-            Ok(at) => self.entries.len() - at - 1,
-            Err(at) => self.entries.len() - at,
-        }
+    /// How many entries have not been handed out for execution.
+    pub fn undelivered(&self) -> usize {
+        self.entries.len() - self.delivered
     }
 
     /// Adds an entry at the end.

@@ -63,10 +63,16 @@ impl Voters {
             many = vec![0; self.0.len()];
             &mut many[..]
         };
-        for (slot, voter) in numbers.iter_mut().zip(&self.0) {
-            *slot = reached(*voter);
+        for (index, voter) in self.0.iter().enumerate() {
+            // Each finds its place among those before it, the highest first.
+            let number = reached(*voter);
+            let mut place = index;
+            while place > 0 && numbers[place - 1] < number {
+                numbers[place] = numbers[place - 1];
+                place -= 1;
+            }
+            numbers[place] = number;
         }
-        numbers.sort_unstable_by(|a, b| b.cmp(a));
         numbers.get(self.majority() - 1).copied()
     }
 }

@@ -113,7 +113,7 @@ impl Snapshots {
 
     fn advance_exports(&mut self, replica: &mut Replica, state: &mut State, out: &mut Outputs) {
         if self.exports.is_empty() {
-            if !replica.leads() {
+            if !replica.feeds_snapshot() {
                 return;
             }
         } else {

@@ -114,7 +114,7 @@ impl Replica {
             if !leading.established || self.retirement != Retirement::No {
                 return;
             }
-            let Some(follower) = leading.followers.get_mut(&from) else { return };
+            let Some(follower) = leading.followers.get_mut(from) else { return };
             if follower.stream != stream || first.saturating_add(index as u64) != follower.forwarded + 1 {
                 // A copy of one that came before, or a gap: the heartbeat will tell.
                 continue;
@@ -154,7 +154,7 @@ impl Replica {
         let alone = self.voters.count() == 1;
         let echoed = self
             .voters
-            .nth_highest(|peer| match leading.followers.get(&peer) {
+            .nth_highest(|peer| match leading.followers.get(peer) {
                 Some(follower) => follower.echoed,
                 None if peer == id => u64::MAX,
                 None => 0,

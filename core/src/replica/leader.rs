@@ -1,6 +1,6 @@
 //! Leading: propose, count acknowledgements, commit; prove to live; roll the epoch; hand over.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::entry::{Body, Entry};
@@ -11,6 +11,7 @@ use crate::replica::forward::Barrier;
 use crate::replica::journal::Vow;
 use crate::replica::membership::{Admission, Membership};
 use crate::replica::message::PeerMessage;
+use crate::replica::peers::ByPeer;
 use crate::replica::sync::Outgoing;
 use crate::replica::{Replica, Retirement, Role};
 use crate::time::{Duration, Instant, Now};
@@ -26,7 +27,7 @@ pub(super) struct Leading {
     pub(super) reign: u64,
     /// A quorum holds the opening entry durably: clients are served. Stays true when the epoch is rolled.
     pub(super) established: bool,
-    pub(super) followers: BTreeMap<PeerId, Follower>,
+    pub(super) followers: ByPeer<Follower>,
     /// How far this node's own log is durable.
     acked: Zxid,
     /// The number of the last heartbeat.
@@ -214,7 +215,7 @@ impl Replica {
     pub(super) fn on_roll_promise(&mut self, now: Now, from: PeerId, epoch: Epoch, out: &mut Outputs) {
         let (id, last) = (self.id, self.log.last());
         let leading = self.leading_mut();
-        if let Some(follower) = leading.followers.get_mut(&from) {
+        if let Some(follower) = leading.followers.get_mut(from) {
             follower.heard = now.mono;
         }
         let Some(rolling) = &mut leading.rolling else { return };
@@ -225,8 +226,8 @@ impl Replica {
         if from == id {
             // `promise` dropped what was held of the old epoch; by now all of it is durable.
             leading.acked = leading.acked.max(last);
-            for peer in leading.followers.keys() {
-                out.send(*peer, PeerMessage::NewEpoch { epoch, last });
+            for (peer, _) in leading.followers.iter() {
+                out.send(peer, PeerMessage::NewEpoch { epoch, last });
             }
         }
         let Role::Leading(leading) = &self.role else { unreachable!("still leading") };
@@ -243,29 +244,28 @@ impl Replica {
             self.beat(now, out);
         }
         let Role::Leading(leading) = &mut self.role else { return };
-        let (epoch, committed) = (leading.epoch, self.committed);
-        for (peer, follower) in &mut leading.followers {
+        let (epoch, committed, base, end) = (leading.epoch, self.committed, self.log.base(), self.log.last());
+        for (peer, follower) in leading.followers.iter_mut() {
             let Feed::Streaming { sent, in_flight, bytes } = &mut follower.feed else { continue };
-            if *sent < self.log.base() {
+            if *sent < base {
                 // It lags behind what is in memory; the next heartbeat will make it say where it is.
                 follower.feed = Feed::Unknown;
                 continue;
             }
-            while *sent < self.log.last() && *bytes < self.limits.follower_in_flight_bytes_max {
+            while *sent < end && *bytes < self.limits.follower_in_flight_bytes_max {
                 let mut weight = 0;
-                let entries: Vec<_> = self
-                    .log
-                    .after(*sent)
-                    .take(self.limits.append_entries_max)
-                    .take_while(|entry| {
-                        let fits = *bytes + weight < self.limits.follower_in_flight_bytes_max;
-                        weight += entry.weight();
-                        fits
-                    })
-                    .cloned()
-                    .collect();
+                let missing = self.log.after(*sent);
+                let mut entries = Vec::with_capacity(missing.len().min(self.limits.append_entries_max));
+                for entry in missing.take(self.limits.append_entries_max) {
+                    let fits = *bytes + weight < self.limits.follower_in_flight_bytes_max;
+                    weight += entry.weight();
+                    if !fits {
+                        break;
+                    }
+                    entries.push(entry.clone());
+                }
                 let last = entries.last().expect("there is an entry after what was sent").zxid;
-                out.send(*peer, PeerMessage::Propose { epoch, previous: *sent, entries, committed });
+                out.send(peer, PeerMessage::Propose { epoch, previous: *sent, entries, committed });
                 *sent = last;
                 *bytes += weight;
                 in_flight.push_back((last, weight));
@@ -273,7 +273,7 @@ impl Replica {
             }
             if follower.told < committed {
                 follower.told = committed;
-                out.send(*peer, PeerMessage::Commit { epoch, upto: committed });
+                out.send(peer, PeerMessage::Commit { epoch, upto: committed });
             }
         }
     }
@@ -300,7 +300,7 @@ impl Replica {
         if from == id {
             leading.acked = leading.acked.max(upto);
         } else {
-            let Some(follower) = leading.followers.get_mut(&from) else { return };
+            let Some(follower) = leading.followers.get_mut(from) else { return };
             follower.heard = now.mono;
             if member {
                 follower.acked = follower.acked.max(upto);
@@ -322,7 +322,7 @@ impl Replica {
     fn advance(&mut self, out: &mut Outputs) {
         let Role::Leading(leading) = &mut self.role else { return };
         let (id, own) = (self.id, leading.acked);
-        let reached = self.voters.reached_by_quorum(|peer| match leading.followers.get(&peer) {
+        let reached = self.voters.reached_by_quorum(|peer| match leading.followers.get(peer) {
             Some(follower) => follower.acked,
             None if peer == id => own,
             None => Zxid::ZERO,
@@ -350,7 +350,7 @@ impl Replica {
         let Role::Leading(leading) = &mut self.role else { unreachable!("still leading") };
         leading.round += 1;
         let Leading { epoch, reign, round, .. } = **leading;
-        for (peer, follower) in &leading.followers {
+        for (peer, follower) in leading.followers.iter() {
             let sent = match &follower.feed {
                 Feed::Streaming { sent, .. } => *sent,
                 // Makes it say where its log ends.
@@ -359,7 +359,7 @@ impl Replica {
             let (stream, forwarded) = (follower.stream, follower.forwarded);
             let admitted = follower.admitted.filter(|admission| admission.since <= committed);
             out.send(
-                *peer,
+                peer,
                 PeerMessage::Heartbeat {
                     epoch,
                     reign,
@@ -375,7 +375,7 @@ impl Replica {
             if let Some(rolling) = &leading.rolling
                 && rolling.promises.has(self.id)
             {
-                out.send(*peer, PeerMessage::NewEpoch { epoch: rolling.epoch, last });
+                out.send(peer, PeerMessage::NewEpoch { epoch: rolling.epoch, last });
             }
         }
     }
@@ -393,7 +393,7 @@ impl Replica {
         if leading.epoch != epoch || round > leading.round {
             return;
         }
-        let Some(follower) = leading.followers.get_mut(&from) else { return };
+        let Some(follower) = leading.followers.get_mut(from) else { return };
         follower.heard = now.mono;
         if membership == Membership::Member {
             // A blank disk may have forgotten that it promised a newer epoch: it proves nothing.
@@ -435,7 +435,7 @@ impl Replica {
             .iter()
             .filter(|(_, follower)| follower.acked == last)
             .max_by_key(|(_, follower)| follower.heard)
-            .map(|(peer, _)| *peer);
+            .map(|(peer, _)| peer);
         if let Some(heir) = heir {
             out.send(heir, PeerMessage::HandOver { epoch: leading.epoch });
             out.note(Note::HandedOver { to: heir });
@@ -480,10 +480,11 @@ impl Replica {
         }
     }
 
-    /// Commands proposed by this leader, or waiting to be, that are not committed.
+    /// Commands proposed by this leader, or waiting to be, that are not committed: all that is committed is executed
+    /// by the end of each step.
     pub fn uncommitted(&self) -> usize {
         match &self.role {
-            Role::Leading(leading) => self.log.after_count(self.committed) + leading.waiting.len(),
+            Role::Leading(leading) => self.log.undelivered() + leading.waiting.len(),
             Role::Looking(_) | Role::Candidate(_) | Role::Following(_) => 0,
         }
     }
@@ -498,6 +499,6 @@ impl Replica {
     }
 
     fn follower_mut(&mut self, peer: PeerId) -> &mut Follower {
-        self.leading_mut().followers.get_mut(&peer).expect("every other voter is a follower")
+        self.leading_mut().followers.get_mut(peer).expect("every other voter is a follower")
     }
 }

@@ -178,7 +178,7 @@ impl Replica {
     pub(super) fn on_membership(&mut self, from: PeerId, membership: Membership, out: &mut Outputs) {
         let retiring = self.retirement != Retirement::No;
         let Role::Leading(leading) = &mut self.role else { return };
-        let Some(follower) = leading.followers.get_mut(&from) else { return };
+        let Some(follower) = leading.followers.get_mut(from) else { return };
         follower.member = membership == Membership::Member;
         follower.applicant = match membership {
             Membership::Member | Membership::Newcomer => None,

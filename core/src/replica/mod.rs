@@ -22,6 +22,7 @@ mod journal;
 mod leader;
 mod membership;
 mod message;
+mod peers;
 mod sync;
 
 use std::sync::Arc;
@@ -410,8 +411,12 @@ impl Replica {
 
     /// Drops what followers no longer need of the log.
     pub fn trim(&mut self) {
-        let keep = self.trim_floor();
-        self.log.trim(self.limits.log_window_entries_max, self.limits.log_window_bytes_max, keep);
+        let (entries_max, bytes_max) = (self.limits.log_window_entries_max, self.limits.log_window_bytes_max);
+        let (entries, bytes) = self.log.size();
+        if entries > entries_max || bytes > bytes_max {
+            let keep = self.trim_floor();
+            self.log.trim(entries_max, bytes_max, keep);
+        }
     }
 
     /// Writes a piece of a snapshot of this node's own.

@@ -119,7 +119,7 @@ impl Replica {
         if leading.epoch != epoch {
             return;
         }
-        let Some(follower) = leading.followers.get_mut(&from) else { return };
+        let Some(follower) = leading.followers.get_mut(from) else { return };
         follower.heard = now.mono;
         if follower.stream != stream {
             // A new stay of this follower, whose commands are counted anew; or one that is known: a late copy, or the
@@ -164,7 +164,7 @@ impl Replica {
     pub(super) fn feed(&mut self, to: PeerId, last: Zxid, out: &mut Outputs) {
         let Role::Leading(leading) = &mut self.role else { return };
         let epoch = leading.epoch;
-        let Some(follower) = leading.followers.get_mut(&to) else { return };
+        let Some(follower) = leading.followers.get_mut(to) else { return };
         let (plan, at) = plan(&self.log, last);
         let news = !matches!((&follower.feed, plan), (Feed::Streaming { .. }, SyncPlan::Diff));
         follower.feed = match plan {
@@ -183,6 +183,11 @@ impl Replica {
             let committed = self.committed;
             out.send(to, PeerMessage::Propose { epoch, previous: at, entries: Vec::new(), committed });
         }
+    }
+
+    /// Whether any follower gets the state.
+    pub fn feeds_snapshot(&self) -> bool {
+        self.outgoing().next().is_some()
     }
 
     /// A follower whose snapshot has yet to be begun: freeze the state, and say so with [`Replica::snapshot_frozen`].
@@ -238,7 +243,7 @@ impl Replica {
         if leading.epoch != epoch {
             return;
         }
-        let Some(follower) = leading.followers.get_mut(&from) else { return };
+        let Some(follower) = leading.followers.get_mut(from) else { return };
         follower.heard = now.mono;
         let Feed::Snapshot(outgoing) = &mut follower.feed else { return };
         if outgoing.zxid != Some(zxid) {
@@ -348,14 +353,14 @@ impl Replica {
             Role::Looking(_) | Role::Candidate(_) | Role::Following(_) => None,
         };
         followers.into_iter().flatten().filter_map(|(peer, follower)| match &follower.feed {
-            Feed::Snapshot(outgoing) => Some((*peer, outgoing)),
+            Feed::Snapshot(outgoing) => Some((peer, outgoing)),
             Feed::Unknown | Feed::Streaming { .. } => None,
         })
     }
 
     fn outgoing_to(&mut self, to: PeerId) -> Option<&mut Outgoing> {
         let Role::Leading(leading) = &mut self.role else { return None };
-        match &mut leading.followers.get_mut(&to)?.feed {
+        match &mut leading.followers.get_mut(to)?.feed {
             Feed::Snapshot(outgoing) => Some(outgoing),
             Feed::Unknown | Feed::Streaming { .. } => None,
         }

@@ -127,7 +127,7 @@ impl<O: Observer> World<O> {
         if let Some(client) = self.clients.iter().position(|client| !client.at_rest()) {
             return Some(format!("client {client} is not connected, or has unanswered requests"));
         }
-        let applied: Vec<_> = self.nodes().iter().map(|node| node.status().applied).collect();
+        let applied: Vec<_> = self.nodes().iter().map(|node| node.state().applied()).collect();
         if applied.iter().any(|zxid| *zxid != applied[0]) {
             return Some(format!("nodes have applied {applied:?}"));
         }
