@@ -26,12 +26,10 @@ pub fn hash64(seed: u64, bytes: &[u8]) -> u64 {
     let mut state = seed ^ K0;
     let (blocks, rest) = bytes.as_chunks::<16>();
     for block in blocks {
-        state = absorb(state, block);
+        state = absorb(state, u128::from_le_bytes(*block));
     }
     if !rest.is_empty() {
-        let mut block = [0; 16];
-        block[..rest.len()].copy_from_slice(rest);
-        state = absorb(state, &block);
+        state = absorb(state, padded(rest));
     }
     fold(state ^ K2, bytes.len() as u64 ^ K1)
 }
@@ -95,9 +93,22 @@ impl Hasher for KeyedHasher {
     }
 }
 
-fn absorb(state: u64, block: &[u8; 16]) -> u64 {
-    let number = u128::from_le_bytes(*block);
-    fold(number as u64 ^ K1, (number >> 64) as u64 ^ state)
+fn absorb(state: u64, block: u128) -> u64 {
+    fold(block as u64 ^ K1, (block >> 64) as u64 ^ state)
+}
+
+/// A block of 1 to 15 bytes and zeros after them. Names are seldom longer, and to copy so few takes longer than to read
+/// them as two words, one from either end, that may overlap.
+fn padded(bytes: &[u8]) -> u128 {
+    let length = bytes.len();
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        u128::from(u64::from_le_bytes(*first)) | u128::from(u64::from_le_bytes(*last)) << (8 * (length - 8))
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        u128::from(u32::from_le_bytes(*first)) | u128::from(u32::from_le_bytes(*last)) << (8 * (length - 4))
+    } else {
+        let at = |place: usize| u128::from(bytes[place]) << (8 * place);
+        at(0) | at(length / 2) | at(length - 1)
+    }
 }
 
 fn fold(a: u64, b: u64) -> u64 {

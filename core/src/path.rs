@@ -78,7 +78,7 @@ pub fn sequential(prefix: &str, counter: i64) -> String {
     }
     let mut path = String::with_capacity(prefix.len() + DIGITS);
     path.push_str(prefix);
-    path.extend(digits.map(char::from));
+    path.push_str(str::from_utf8(&digits).expect("digits are text"));
     path
 }
 

@@ -44,7 +44,11 @@ pub(super) fn add(ids: &mut Arc<[Id]>, proven: Vec<Id>) {
 /// everything, when there is none.
 fn digest(token: &[u8], super_digest: Option<&str>) -> Vec<Id> {
     let user = token.split(|byte| *byte == b':').next().unwrap_or_default();
-    let id = format!("{}:{}", String::from_utf8_lossy(user), STANDARD.encode(Sha1::digest(token)));
+    let mut encoded = [0; 28];
+    STANDARD.encode_slice(Sha1::digest(token), &mut encoded).expect("20 bytes become 28");
+    let mut id = String::from_utf8_lossy(user).into_owned();
+    id.push(':');
+    id.push_str(str::from_utf8(&encoded).expect("base64 is text"));
     let mut ids = Vec::with_capacity(2);
     if super_digest == Some(id.as_str()) {
         ids.push(Id { scheme: "super".into(), id: String::new() });

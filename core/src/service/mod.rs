@@ -272,6 +272,9 @@ impl FrontDesk {
     /// Sends the events of an entry.
     fn fire(&mut self, entry: &Entry, changes: &[Change], state: &State, out: &mut Outputs) {
         let FrontDesk { watches, connections, fired, .. } = self;
+        if watches.count() == 0 {
+            return;
+        }
         for change in changes {
             let ids = |conn: ConnId| connections.get(&conn).map_or(&[][..], |connection| &connection.ids);
             watches.fire(change, entry.zxid, state, ids, fired);

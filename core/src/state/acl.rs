@@ -77,6 +77,8 @@ pub(super) struct AclTable {
     lists: Vec<Shared>,
     free: Vec<AclId>,
     ids: BTreeMap<Arc<[Acl]>, AclId>,
+    /// The one that was asked for last: most nodes have the list of the node before.
+    last: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -89,6 +91,19 @@ struct Shared {
 impl AclTable {
     /// Counts one more user of a list.
     pub(super) fn intern(&mut self, list: &[Acl]) -> AclId {
+        if let Some(shared) = self.lists.get_mut(self.last)
+            && shared.users > 0
+            && *shared.list == *list
+        {
+            shared.users += 1;
+            return AclId(self.last as u32);
+        }
+        let id = self.find_or_add(list);
+        self.last = id.0 as usize;
+        id
+    }
+
+    fn find_or_add(&mut self, list: &[Acl]) -> AclId {
         if let Some(&id) = self.ids.get(list) {
             self.lists[id.0 as usize].users += 1;
             return id;

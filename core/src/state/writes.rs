@@ -79,8 +79,9 @@ impl State {
         let slash = path.rfind('/').filter(|_| !path::is_reserved(path)).ok_or(ErrorCode::BadArguments)?;
         let parent = self.tree.lookup(&path[..slash]).ok_or(ErrorCode::NoNode)?;
         self.allow(parent, perms::DELETE, context.ids)?;
-        // Found by its whole path: `//a` has a parent, the root, but is not its child `a`.
-        let slot = self.tree.lookup(path).ok_or(ErrorCode::NoNode)?;
+        // `//a` has a parent, the root, but is not its child `a`.
+        let slot = if slash == 1 { None } else { self.tree.find_child(parent, &path[slash + 1..]) };
+        let slot = slot.ok_or(ErrorCode::NoNode)?;
         let node = self.tree.node(slot);
         expect_version(version, node.meta.version)?;
         if !node.children.is_empty() {
