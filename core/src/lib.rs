@@ -9,7 +9,7 @@
 //!            node.rs    the only file that knows both towers, with snapshots.rs at its side
 //!   replica/  who leads, what is the order     service/  connections, FIFO per session, liveness
 //!                                              state/    the tree, ACLs, sessions, watches
-//!   log quorum timers record recovery hash     mechanisms that know no protocol
+//!   log quorum timers record recovery encoding hash   mechanisms that know no protocol
 //!   api entry ids path time error limits       words
 //!   jute/     the client wire format, for drivers; nothing else in this crate names it
 //! ```
@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod encoding;
 pub mod entry;
 pub mod error;
 pub mod hash;

@@ -4,10 +4,8 @@
 //! The encoder never claims durability it was not told of. It decides neither when a segment is full nor when to
 //! sync; it opens no file.
 
-use std::sync::Arc;
-
 use super::*;
-use crate::entry::{Entry, SharedEntry};
+use crate::entry::SharedEntry;
 use crate::ids::{Epoch, PeerId, Zxid};
 use crate::io::Write;
 
@@ -200,8 +198,7 @@ impl LogEncoder {
         self.resume.last = entry.zxid;
         self.record(KIND_APPEND, out, |out| {
             out.extend_from_slice(&entry.zxid.0.to_le_bytes());
-            postcard::to_io(&**entry, out)
-                .expect("a vector takes all bytes, and entries have no unsized parts");
+            entry::encode(out, entry);
         })
     }
 
@@ -237,15 +234,7 @@ impl LogRecord<'_> {
     /// # Errors
     /// What is wrong with the bytes.
     pub fn decode_entry(zxid: Zxid, bytes: &[u8]) -> Result<SharedEntry, String> {
-        let (entry, rest): (Entry, _) = postcard::take_from_bytes(bytes)
-            .map_err(|error| format!("the entry cannot be decoded: {error}"))?;
-        if !rest.is_empty() {
-            return Err(format!("{} bytes follow the entry", rest.len()));
-        }
-        if entry.zxid != zxid {
-            return Err(format!("the record says {zxid}, its entry {}", entry.zxid));
-        }
-        Ok(Arc::new(entry))
+        entry::decode_whole(zxid, bytes)
     }
 }
 

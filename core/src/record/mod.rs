@@ -62,6 +62,7 @@
 //! 44  u32      checksum of bytes 0..44
 //! ```
 
+mod entry;
 mod log;
 mod snapshot;
 

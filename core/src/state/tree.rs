@@ -19,7 +19,7 @@ use crate::state::acl::{AclId, AclTable};
 use crate::state::index::PathIndex;
 use crate::state::overlay::Overlay;
 
-pub(super) use frozen::FrozenNode;
+pub(super) use frozen::{FrozenNode, FrozenView};
 use slots::Slots;
 
 /// Where a node lives. Not part of the replicated state: replicas may differ.

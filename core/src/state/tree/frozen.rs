@@ -19,6 +19,16 @@ pub(in crate::state) struct FrozenNode {
     pub(in crate::state) meta: Meta,
 }
 
+/// A node as a snapshot has it, where it lies.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::state) struct FrozenView<'a> {
+    pub(in crate::state) parent: Slot,
+    pub(in crate::state) name: &'a str,
+    pub(in crate::state) data: &'a Data,
+    pub(in crate::state) acl: &'a Arc<[Acl]>,
+    pub(in crate::state) meta: &'a Meta,
+}
+
 impl Tree {
     pub(in crate::state) fn freeze(&mut self, id: FreezeId) {
         self.frozen.push((id, Overlay::new()));
@@ -28,8 +38,12 @@ impl Tree {
         self.frozen.retain(|(frozen, _)| *frozen != id);
     }
 
-    /// The next node, by slot, as it was when the freeze began.
-    pub(in crate::state) fn next_frozen(&mut self, id: FreezeId) -> Option<(Slot, FrozenNode)> {
+    /// Shows the next node, by slot, as it was when the freeze began; `None` when there is none. Nothing is copied.
+    pub(in crate::state) fn next_frozen<R>(
+        &mut self,
+        id: FreezeId,
+        show: impl FnOnce(Slot, FrozenView<'_>) -> R,
+    ) -> Option<R> {
         let Tree { slots, acls, frozen, .. } = self;
         let (_, overlay) =
             frozen.iter_mut().find(|(frozen, _)| *frozen == id).expect("frozen and not thawed");
@@ -40,9 +54,12 @@ impl Tree {
             let live = (from..upto).find(|&slot| slots.get(slot).is_some());
             match overlay.advance(live)? {
                 Next::Live(slot) => {
-                    return slots.get(slot).map(|node| (slot, node.frozen(acls)));
+                    let node = slots.get(slot).expect("a live slot was just seen");
+                    let Node { parent, name, data, meta, .. } = node;
+                    let acl = acls.get(node.acl);
+                    return Some(show(slot, FrozenView { parent: *parent, name, data, acl, meta }));
                 }
-                Next::Before(slot, Some(node)) => return Some((slot, *node)),
+                Next::Before(slot, Some(node)) => return Some(show(slot, node.view())),
                 Next::Before(_, None) => {}
             }
         }
@@ -133,5 +150,12 @@ impl Node {
             acl: acls.get(self.acl).clone(),
             meta: self.meta,
         }
+    }
+}
+
+impl FrozenNode {
+    pub(in crate::state) fn view(&self) -> FrozenView<'_> {
+        let FrozenNode { parent, name, data, acl, meta } = self;
+        FrozenView { parent: *parent, name, data, acl, meta }
     }
 }
