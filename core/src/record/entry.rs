@@ -156,10 +156,7 @@ fn data(reader: &mut Reader<'_>) -> Option<Data> {
 }
 
 /// As many as there are said to be. No room is taken for more than can be there: each has two bytes at least.
-fn several<T>(
-    reader: &mut Reader<'_>,
-    mut one: impl FnMut(&mut Reader<'_>) -> Option<T>,
-) -> Option<Vec<T>> {
+fn several<T>(reader: &mut Reader<'_>, mut one: impl FnMut(&mut Reader<'_>) -> Option<T>) -> Option<Vec<T>> {
     let count = usize::try_from(reader.number()?).ok().filter(|count| *count <= reader.0.len() / 2)?;
     let mut all = Vec::with_capacity(count.min(16));
     for _ in 0..count {
@@ -195,9 +192,8 @@ mod tests {
     fn writes() -> Vec<Write> {
         let path = || "/a/ä".to_owned();
         let acl = |perms| vec![Acl { perms, id: id("digest", "bob:x") }, Acl { perms: -1, id: id("", "") }];
-        let create = |data: Data, acl, flags, stat| {
-            Write::Create(Create { path: path(), data, acl, flags, stat })
-        };
+        let create =
+            |data: Data, acl, flags, stat| Write::Create(Create { path: path(), data, acl, flags, stat });
         vec![
             create(None, None, 0, false),
             create(Some(Blob::new(&[])), Some(Vec::new()), 3, true),
@@ -271,7 +267,11 @@ mod tests {
                 for other in [0, 1, 2, 0x7f, 0x80, 0xff, bytes[at] ^ 0x10] {
                     let mut bytes = bytes.clone();
                     bytes[at] = other;
-                    assert_eq!(decode(&bytes), postcard::take_from_bytes(&bytes), "{at}: {other}, {bytes:x?}");
+                    assert_eq!(
+                        decode(&bytes),
+                        postcard::take_from_bytes(&bytes),
+                        "{at}: {other}, {bytes:x?}"
+                    );
                 }
             }
         }
