@@ -26,6 +26,7 @@ impl Default for Clock {
 
 impl Clock {
     /// What the node's clocks show at a moment.
+    #[inline]
     pub fn now(&self, at: Time) -> Now {
         let mono = self.mono(at);
         let elapsed_ms = (mono - self.offset) / 1_000_000;
@@ -33,6 +34,7 @@ impl Clock {
     }
 
     /// The first moment at which the monotonic clock shows at least this.
+    #[inline]
     pub fn when(&self, shown: Instant) -> Time {
         let elapsed = shown.0.saturating_sub(self.offset);
         let mut at = elapsed.saturating_mul(1_000_000) / self.rate();
@@ -42,12 +44,14 @@ impl Clock {
         at
     }
 
+    #[inline]
     fn mono(&self, at: Time) -> u64 {
         // No overflow within the first four hours of a run.
         self.offset + at * self.rate() / 1_000_000
     }
 
     /// Nanoseconds that the monotonic clock advances in a millisecond.
+    #[inline]
     fn rate(&self) -> u64 {
         1_000_000u64.saturating_add_signed(self.drift_ppm)
     }

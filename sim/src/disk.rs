@@ -1,7 +1,7 @@
 //! A node's disk: what is written, what is synced, and what a power cut leaves of the rest.
 //!
-//! Writes are kept as they came and become bytes, by the core's own encoders, only when a crash makes somebody read
-//! them. Within a lane a crash keeps a prefix of the writes that were not synced; the next one may be torn, and one
+//! Writes are kept as they came and become bytes, by the core's own encoders, only when recovery reads them: of what is
+//! older than the newest snapshot that is hardly more than the segments' headers. Within a lane a crash keeps a prefix of the writes that were not synced; the next one may be torn, and one
 //! further on may have reached the disk all the same, as disks do not keep order. Then the core's recovery reads what
 //! is left. Segments are begun and purged as the real storage does it. What was synced goes bad in `rot.rs` only.
 
@@ -89,6 +89,39 @@ enum Snapshot {
     Chunks(Vec<Arc<[u8]>>),
 }
 
+impl Content {
+    /// As bytes, from now on.
+    fn bytes(&mut self, identity: Identity, number: u64) -> &mut Arc<Vec<u8>> {
+        if let Content::Written(written) = self {
+            let (bytes, _) = encode(identity, number, written);
+            *self = Content::Bytes(Arc::new(bytes));
+        }
+        match self {
+            Content::Bytes(bytes) => bytes,
+            Content::Written(_) => unreachable!("it became bytes a line ago"),
+        }
+    }
+}
+
+impl Snapshot {
+    /// As bytes, from now on.
+    fn bytes(&mut self, identity: Identity, zxid: Zxid) -> &mut Arc<Vec<u8>> {
+        if let Snapshot::Chunks(chunks) = self {
+            let mut bytes = Vec::new();
+            let mut encoder = SnapshotEncoder::begin(identity, zxid, &mut bytes);
+            for chunk in chunks.iter() {
+                encoder.chunk(chunk, &mut bytes);
+            }
+            encoder.finish(&mut bytes);
+            *self = Snapshot::Bytes(Arc::new(bytes));
+        }
+        match self {
+            Snapshot::Bytes(bytes) => bytes,
+            Snapshot::Chunks(_) => unreachable!("it became bytes a line ago"),
+        }
+    }
+}
+
 impl Disk {
     /// An empty disk.
     pub fn new(identity: Identity, segment_writes: usize, retain: usize) -> Disk {
@@ -123,23 +156,27 @@ impl Disk {
         Ok(recovery)
     }
 
-    fn recover(&self) -> Result<Recovery, Damage> {
+    fn recover(&mut self) -> Result<Recovery, Damage> {
         let names = (self.segments.numbers().map(FileName::Segment))
             .chain(self.snapshots.numbers().map(FileName::Snapshot))
             .map(|name| name.to_string())
             .collect();
         let found = Found { identity: self.identity, formatted: self.formatted, vouched: false, names };
-        let (segments, snapshots) = (&self.segments, &self.snapshots);
+        let Disk { identity, segments, snapshots, .. } = self;
         recovery::recover(&found, &mut |name, most| {
             let bytes = match name {
-                FileName::Segment(number) => match segments.get(number).map(|segment| &segment.content) {
-                    Some(Content::Bytes(bytes)) => bytes,
-                    _ => return Err("no such segment".into()),
-                },
-                FileName::Snapshot(zxid) => match snapshots.get(zxid) {
-                    Some(Snapshot::Bytes(bytes)) => bytes,
-                    _ => return Err("no such snapshot".into()),
-                },
+                FileName::Segment(number) => {
+                    let content = &mut segments.get_mut(number).ok_or("no such segment")?.content;
+                    if let Content::Written(written) = content
+                        && most <= SEGMENT_HEADER_BYTES
+                    {
+                        return Ok(header(*identity, number, written, most));
+                    }
+                    content.bytes(*identity, number)
+                }
+                FileName::Snapshot(zxid) => {
+                    snapshots.get_mut(zxid).ok_or("no such snapshot")?.bytes(*identity, zxid)
+                }
             };
             Ok(bytes[..most.min(bytes.len())].to_vec())
         })
@@ -155,6 +192,7 @@ impl Disk {
     }
 
     /// The process writes. Nothing is durable before a sync ends.
+    #[inline]
     pub fn write(&mut self, lane: Lane, seq: WriteSeq, write: Write) {
         let pending = self.pending(lane);
         if let Some((last, _)) = pending.writes.last() {
@@ -227,7 +265,6 @@ impl Disk {
             let Ok(()) = self.end_sync(lane, &mut tell);
         }
         self.removed.clear();
-        self.become_bytes();
         durable
     }
 
@@ -251,7 +288,6 @@ impl Disk {
             self.append_chunk(write);
             survivors.push(write.clone());
         }
-        self.become_bytes();
         if let Some((zxid, parts)) = self.unfinished.take() {
             // Its file is there, without a footer.
             let mut bytes = Vec::new();
@@ -293,24 +329,13 @@ impl Disk {
         survivors
     }
 
-    /// Everything that this run wrote, as bytes.
+    /// All that is on it, as bytes.
     fn become_bytes(&mut self) {
         for (number, segment) in self.segments.iter_mut() {
-            if let Content::Written(written) = &segment.content {
-                let (bytes, _) = encode(self.identity, *number, written);
-                segment.content = Content::Bytes(Arc::new(bytes));
-            }
+            segment.content.bytes(self.identity, *number);
         }
         for (zxid, snapshot) in self.snapshots.iter_mut() {
-            if let Snapshot::Chunks(chunks) = snapshot {
-                let mut bytes = Vec::new();
-                let mut encoder = SnapshotEncoder::begin(self.identity, *zxid, &mut bytes);
-                for chunk in chunks.iter() {
-                    encoder.chunk(chunk, &mut bytes);
-                }
-                encoder.finish(&mut bytes);
-                *snapshot = Snapshot::Bytes(Arc::new(bytes));
-            }
+            snapshot.bytes(self.identity, *zxid);
         }
     }
 
@@ -416,6 +441,14 @@ fn append(
         written.writes.push(write);
     }
     written.synced.push(written.writes.len());
+}
+
+/// The first bytes of a segment, `most` of them: no more than its header has.
+fn header(identity: Identity, number: u64, written: &Written, most: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(SEGMENT_HEADER_BYTES);
+    LogEncoder::new(identity, written.resume).begin_segment(number, &mut bytes);
+    bytes.truncate(most);
+    bytes
 }
 
 fn encode(identity: Identity, number: u64, written: &Written) -> (Vec<u8>, LogEncoder) {

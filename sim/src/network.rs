@@ -81,11 +81,13 @@ impl Network {
     }
 
     /// How long a message takes if nothing happens to it.
+    #[inline]
     pub fn latency(&self, draw: &mut Draw) -> Time {
         self.odds.latency_min + draw.skewed(self.odds.latency_mean)
     }
 
     /// A message's luck, by the odds.
+    #[inline]
     pub fn luck(&self, draw: &mut Draw) -> Luck {
         let odds = &self.odds;
         let lost = draw.permille(odds.loss_permille);
@@ -97,6 +99,7 @@ impl Network {
     }
 
     /// What becomes of a message sent now, which takes so long and has this luck.
+    #[inline]
     pub fn fate(&mut self, from: usize, to: usize, now: Time, latency: Time, luck: Luck) -> Fate {
         let link = from * NODES_MAX + to;
         let mut arrives = now + latency + luck.late + self.extra[link];

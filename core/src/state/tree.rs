@@ -76,7 +76,8 @@ pub(super) struct Tree {
     free: Vec<Slot>,
     index: PathIndex,
     acls: AclTable,
-    ephemerals: BTreeMap<i64, BTreeSet<Slot>>,
+    /// By owner. Shared with clones until one side changes them.
+    ephemerals: BTreeMap<i64, Arc<BTreeSet<Slot>>>,
     ephemeral_count: u64,
     digest: u64,
     data_size: u64,
@@ -219,7 +220,7 @@ impl Tree {
 
     /// The ephemeral nodes of a session, by path.
     pub(super) fn ephemerals(&self, owner: i64) -> BTreeMap<String, Slot> {
-        let slots = self.ephemerals.get(&owner).into_iter().flatten();
+        let slots = self.ephemerals.get(&owner).into_iter().flat_map(|slots| slots.iter());
         slots.map(|&slot| (self.path(slot), slot)).collect()
     }
 
@@ -395,7 +396,7 @@ impl Tree {
         let (parent, name) = (node.parent, node.name.clone());
         self.data_size += node_size(&node);
         if node.meta.owner != 0 {
-            self.ephemerals.entry(node.meta.owner).or_default().insert(slot);
+            Arc::make_mut(self.ephemerals.entry(node.meta.owner).or_default()).insert(slot);
             self.ephemeral_count += 1;
         }
         self.index.insert(node.path_hash, slot);
@@ -421,6 +422,7 @@ impl Tree {
         if node.meta.owner != 0 {
             let siblings =
                 self.ephemerals.get_mut(&node.meta.owner).expect("ephemerals are indexed by owner");
+            let siblings = Arc::make_mut(siblings);
             assert!(siblings.remove(&slot), "ephemerals are indexed by slot");
             if siblings.is_empty() {
                 self.ephemerals.remove(&node.meta.owner);

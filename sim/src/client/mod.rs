@@ -260,6 +260,7 @@ impl Client {
     }
 
     /// When it wants to be woken.
+    #[inline]
     pub fn deadline(&self) -> Time {
         let alive = match self.phase {
             Phase::Waiting { until } | Phase::Connecting { until, .. } => until,

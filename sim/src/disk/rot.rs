@@ -38,6 +38,7 @@ struct Place {
 impl Disk {
     /// Damages what was durable. Gives whether there was anything to damage.
     pub fn rot(&mut self, rot: Rot, draw: &mut Draw) -> bool {
+        self.become_bytes();
         let done = match rot {
             Rot::Log | Rot::LogMisdirected => self.rot_log(rot == Rot::LogMisdirected, draw),
             Rot::Snapshot | Rot::SnapshotMisdirected => {

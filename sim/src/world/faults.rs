@@ -132,7 +132,7 @@ impl<O: Observer> World<O> {
                     return Ok(());
                 }
                 self.slots[node].retiring = Some(down);
-                self.tell(node, Input::Retire)
+                self.step(node, Input::Retire)
             }
             FaultKind::Disconnect { target } => {
                 let node = self.aim(kind, target)?;

@@ -323,15 +323,15 @@ impl<O: Observer> World<O> {
         match event {
             Event::Arrive { from, to, message } => {
                 let from = peer_id(from);
-                self.tell(to, Input::Peer { from, message })
+                self.step(to, Input::Peer { from, message })
             }
-            Event::PeerGone { node, peer } => self.tell(node, Input::PeerGone { peer: peer_id(peer) }),
+            Event::PeerGone { node, peer } => self.step(node, Input::PeerGone { peer: peer_id(peer) }),
             Event::Durable { node, life, lane, upto } => self.durable(node, life, lane, upto),
             Event::Synced { node, life, lane, upto } => {
                 if self.slots[node].life != life {
                     return Ok(());
                 }
-                self.tell(node, Input::Synced { lane, upto })
+                self.step(node, Input::Synced { lane, upto })
             }
             Event::ToServer { conn, packet } => self.arrive_at_server(conn, packet),
             Event::ToClient { conn, packet } => self.arrive_at_client(conn, packet),
@@ -366,19 +366,15 @@ impl<O: Observer> World<O> {
         (until > self.now).then_some(until)
     }
 
-    /// A node is told something, if a process runs there.
-    fn tell(&mut self, node: NodeIndex, input: Input) -> Checked {
-        if self.slots[node].node.is_some() { self.step(node, input) } else { Ok(()) }
-    }
-
+    /// A node is told something, if a process runs there, and what it wants done is carried out.
     fn step(&mut self, node: NodeIndex, input: Input) -> Checked {
         let slot = &mut self.slots[node];
-        let now = slot.clock.now(self.now);
-        self.observer.observe(self.now, &Observation::Input { node, now, input: &input })?;
         let Some(machine) = slot.node.as_mut() else {
             slot.wake_at = Time::MAX;
             return Ok(());
         };
+        let now = slot.clock.now(self.now);
+        self.observer.observe(self.now, &Observation::Input { node, now, input: &input })?;
         let Memory { decisions, out, spare, .. } = &mut self.memory;
         machine.step(now, input, out);
         self.observer.observe(self.now, &Observation::Stepped { node, machine })?;
@@ -415,7 +411,7 @@ impl<O: Observer> World<O> {
         let mut effects = usize::MAX;
         if self.schedule.shuffle_permille > 0 || crash.is_some() {
             let mut draw = self.memory.decisions.draw(Kind::Step, node, self.now);
-            if draw.permille(self.schedule.shuffle_permille) {
+            if draw.permille(self.schedule.shuffle_permille) && outputs.len() > 1 {
                 // Once all is healed links keep order, as TCP does: so must what is put into them.
                 shuffle(outputs, self.healing.is_some(), &mut draw);
             }
@@ -437,6 +433,9 @@ impl<O: Observer> World<O> {
         Ok(())
     }
 
+    // Not inlined, so that an output is taken apart where it lies, and not moved piece by piece before it is known what
+    // it is.
+    #[inline(never)]
     fn carry_out(&mut self, node: NodeIndex, output: Output) -> Checked {
         match output {
             Output::Send { to, message } => return self.send(node, to, message),

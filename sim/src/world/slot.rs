@@ -79,6 +79,7 @@ impl Slot {
     }
 
     /// Takes note of when the node wants to be woken, and decides how late that will be.
+    #[inline]
     pub(super) fn plan_wake(
         &mut self,
         node: NodeIndex,

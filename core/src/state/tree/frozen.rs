@@ -129,7 +129,7 @@ impl Tree {
             self.digest = self.digest.wrapping_add(self.contribution(slot));
             let owner = self.node(slot).meta.owner;
             if owner != 0 {
-                self.ephemerals.entry(owner).or_default().insert(slot);
+                Arc::make_mut(self.ephemerals.entry(owner).or_default()).insert(slot);
                 self.ephemeral_count += 1;
             }
         }
