@@ -56,6 +56,16 @@ pub struct Luck {
 pub enum Act {
     /// Sends a request, as soon as it is in session.
     Ask(Op),
+    /// Sends the same request so many times, one `every` so long: short for as many single ones.
+    Repeat {
+        /// What it asks.
+        op: Op,
+        /// How many times; at most [`REPEATS_MAX`].
+        times: u32,
+        /// The time from one to the next.
+        #[serde(with = "crate::times")]
+        every: Time,
+    },
     /// Closes its connection and comes back later.
     Drop,
     /// Goes to another server while the old connection lives on.
@@ -69,6 +79,9 @@ pub enum Act {
     /// Closes its connection and comes back with a session that it had before this one.
     Haunt,
 }
+
+/// The same request is not sent more often than this by one [`Act::Repeat`]: a run ends long before.
+pub const REPEATS_MAX: u32 = 100_000;
 
 /// A kind of message between servers, by its place in [`MessageKind::NAMES`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]

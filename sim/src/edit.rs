@@ -130,6 +130,7 @@ impl What {
             }
             What::Sync { extra, .. } => vec![extra],
             What::Client { act: Act::Silence(length) | Act::Away(length), .. } => vec![length],
+            What::Client { act: Act::Repeat { every, .. }, .. } => vec![every],
             What::Client { .. } => Vec::new(),
         }
     }
@@ -159,11 +160,82 @@ impl Schedule {
         let mut schedule = self.clone();
         schedule.nodes -= 1;
         schedule.clocks.remove(gone);
-        schedule.faults = self.faults.iter().filter_map(|fault| fault_moved(fault, gone, &moved)).collect();
+        schedule.move_nodes(&moved);
+        schedule
+    }
+
+    /// The same with other names for the servers: the one in place `n` goes to place `places[n]`.
+    ///
+    /// # Panics
+    /// When these are not all places.
+    pub fn with_nodes_at(&self, places: &[NodeIndex]) -> Schedule {
+        let mut schedule = self.clone();
+        for (node, place) in places.iter().enumerate() {
+            schedule.clocks[*place] = self.clocks[node];
+        }
+        schedule.move_nodes(&|node| places.get(node).copied());
+        schedule
+    }
+
+    /// The servers that faults and choices name, by the time at which they first do.
+    pub fn nodes_named(&self) -> Vec<NodeIndex> {
+        let named = std::cell::RefCell::new(Vec::new());
+        let note = |node| {
+            let mut named = named.borrow_mut();
+            if !named.contains(&node) {
+                named.push(node);
+            }
+            Some(node)
+        };
+        let mut faults = self.faults.iter().peekable();
+        for choice in self.listed() {
+            while let Some(fault) = faults.next_if(|fault| fault.at <= choice.at) {
+                fault_moved(fault, &note);
+            }
+            choice_moved(choice, &note);
+        }
+        faults.for_each(|fault| drop(fault_moved(fault, &note)));
+        named.into_inner()
+    }
+
+    /// The clients that choices name, by the time at which they first do.
+    pub fn clients_named(&self) -> Vec<usize> {
+        let mut named = Vec::new();
+        for choice in self.listed() {
+            if let What::Client { client, .. } = choice.what
+                && !named.contains(&client)
+            {
+                named.push(client);
+            }
+        }
+        named
+    }
+
+    /// The same with other names for the clients: the one in place `n` goes to place `places[n]`.
+    ///
+    /// # Panics
+    /// When these are not all places.
+    pub fn with_clients_at(&self, places: &[usize]) -> Schedule {
+        let mut schedule = self.clone();
+        for (client, place) in places.iter().enumerate() {
+            schedule.clients[*place] = self.clients[client].clone();
+        }
         if let Choices::Listed(choices) = &mut schedule.choices {
-            *choices = choices.iter().filter_map(|choice| choice_moved(choice, &moved)).collect();
+            for choice in choices {
+                if let What::Client { client, .. } = &mut choice.what {
+                    *client = places[*client];
+                }
+            }
         }
         schedule
+    }
+
+    /// Faults and choices with other servers; what is about one that has gone is left out.
+    fn move_nodes(&mut self, moved: &impl Fn(NodeIndex) -> Option<NodeIndex>) {
+        self.faults = self.faults.iter().filter_map(|fault| fault_moved(fault, moved)).collect();
+        if let Choices::Listed(choices) = &mut self.choices {
+            *choices = choices.iter().filter_map(|choice| choice_moved(choice, moved)).collect();
+        }
     }
 
     /// The same without a client: those after it take its place.
@@ -184,11 +256,7 @@ impl Schedule {
     }
 }
 
-fn fault_moved(
-    fault: &Fault,
-    gone: NodeIndex,
-    moved: &impl Fn(NodeIndex) -> Option<NodeIndex>,
-) -> Option<Fault> {
+fn fault_moved(fault: &Fault, moved: &impl Fn(NodeIndex) -> Option<NodeIndex>) -> Option<Fault> {
     let mut fault = fault.clone();
     if let Some(Target::Node(node)) = fault.kind.target_mut() {
         *node = moved(*node)?;
@@ -197,8 +265,8 @@ fn fault_moved(
         FaultKind::Partition { side: set, .. }
         | FaultKind::Flap { side: set, .. }
         | FaultKind::CrashTogether { nodes: set, .. } => {
-            let below = (1 << gone) - 1;
-            *set = *set & below | *set >> 1 & !below;
+            let bits = (0..8).filter(|bit| *set >> bit & 1 == 1);
+            *set = bits.filter_map(moved).fold(0, |set, bit| set | 1 << bit);
         }
         FaultKind::CutLinks { links, .. } => {
             *links =
@@ -262,6 +330,39 @@ mod tests {
                 FaultKind::Partition { side: 0b11, both: true, length: 7 },
             ]
         );
+    }
+
+    #[test]
+    fn servers_and_clients_with_other_names_keep_what_is_about_them() {
+        let mut schedule = Schedule::plain(1);
+        schedule.clocks[2].wall_ms = 7;
+        schedule.clients = vec![Default::default(); 2];
+        schedule.clients[1].timeout_ms = 77;
+        let link = Link(0, 2);
+        schedule.faults = vec![
+            Fault { at: 5, kind: FaultKind::Partition { side: 0b101, both: true, length: 7 } },
+            Fault { at: 6, kind: FaultKind::CutLinks { links: vec![link], length: 7 } },
+        ];
+        let act = |client| Choice { at: 5, what: What::Client { client, act: Act::Drop } };
+        let sync = |node| Choice {
+            at: 5,
+            what: What::Sync { node, lane: vivarium_core::io::Lane::Log, nth: 0, extra: 1 },
+        };
+        schedule.choices = Choices::Listed(vec![act(1), sync(2)]);
+        let renamed = schedule.with_nodes_at(&[1, 2, 0]).with_clients_at(&[1, 0]);
+        assert_eq!(renamed.clocks[0].wall_ms, 7);
+        assert_eq!(renamed.clients[0].timeout_ms, 77);
+        assert_eq!(renamed.listed(), [act(0), sync(0)]);
+        let kinds: Vec<_> = renamed.faults.iter().map(|fault| fault.kind.clone()).collect();
+        assert_eq!(
+            kinds,
+            [
+                FaultKind::Partition { side: 0b011, both: true, length: 7 },
+                FaultKind::CutLinks { links: vec![Link(1, 0)], length: 7 },
+            ]
+        );
+        assert_eq!((renamed.nodes_named(), renamed.clients_named()), (vec![0, 1], vec![0]));
+        assert_eq!(renamed.with_nodes_at(&[2, 0, 1]).with_clients_at(&[1, 0]).faults, schedule.faults);
     }
 
     #[test]

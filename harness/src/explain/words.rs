@@ -127,6 +127,11 @@ pub fn choice(choice: &Choice) -> String {
         }
         What::Client { client, act } => match act {
             Act::Ask(op) => format!("{at}: c{client} asks {}", crate::recording::asked(op)),
+            Act::Repeat { op, times: count, every } => format!(
+                "{at}: c{client} asks {} {count} times, every {}",
+                crate::recording::asked(op),
+                times::format(*every)
+            ),
             Act::Drop => format!("{at}: c{client} drops its connection"),
             Act::Move => format!("{at}: c{client} moves to another server"),
             Act::Silence(length) => format!("{at}: c{client} is silent for {}", times::format(*length)),

@@ -91,6 +91,9 @@ fn shape(schedule: &Schedule) -> String {
         }
         What::Sync { .. } => "slow sync".to_owned(),
         What::Client { act: Act::Ask(op), .. } => first_word(&format!("{op:?}")),
+        What::Client { act: Act::Repeat { op, .. }, .. } => {
+            format!("{} repeated", first_word(&format!("{op:?}")))
+        }
         What::Client { act, .. } => first_word(&format!("{act:?}")),
     });
     let mut counts: BTreeMap<String, u32> = BTreeMap::new();

@@ -2,9 +2,12 @@
 //!
 //! ```text
 //!   search     candidates are replayed on all threads; the best so far is always at hand
+//!   redraw     far simpler schedules at once, each under luck of its own
+//!   gather     one compact decision in place of many small ones
 //!   remove     leaving out faults, luck, slow syncs and what clients do
 //!   tighten    smaller limits, so that fewer requests come to the same
 //!   simpler    fewer servers, plain settings, even weather, short and round times
+//!   rename     servers and clients by their smallest names
 //!   meaning    what of the result is necessary, and what plays no part
 //!   command    the verb `shrink`
 //! ```
@@ -14,8 +17,11 @@
 //! result is minimal in the sense that no single decision can be left out, unless the budget ended before.
 
 mod command;
+mod gather;
 mod meaning;
+mod redraw;
 mod remove;
+mod rename;
 mod search;
 mod simpler;
 mod tighten;
@@ -23,6 +29,7 @@ mod tighten;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use vivarium_sim::schedule::Choices;
 use vivarium_sim::{NodeIndex, Observation, Observer, Report, Schedule, Time, Verdict, Violation};
 
 use crate::run::{Runner, listed};
@@ -104,7 +111,11 @@ pub fn shrink(
         (Verdict::Broken(violation), Some(wanted)) if wanted.covers(violation) => wanted,
         _ => return Err(Box::new(report)),
     };
-    let whole = listed(schedule, choices);
+    let whole = match &schedule.choices {
+        Choices::Drawn => listed(schedule, choices),
+        // Recorded anew, what it says in one would be many.
+        Choices::Listed(_) => schedule.clone(),
+    };
     let before = whole.decisions();
     let bounds = Bounds { deadline: began + options.budget, stop: options.stop };
     let mut search = Search::new(wanted, whole, report, options.jobs, bounds);
@@ -145,11 +156,15 @@ fn passes(search: &mut Search<'_>, hits: &[Option<NodeIndex>]) {
     remove::remove_whole_kinds(search);
     simpler::calm_weather(search);
     simpler::heal_earlier(search);
+    redraw::redraw(search, 0);
+    gather::gather(search);
     remove::remove_by_kind(search);
     remove::cut_tail(search);
     let mut rounds = 0;
     loop {
         let before = size(search);
+        redraw::redraw(search, rounds + 1);
+        gather::gather(search);
         simpler::calm_weather(search);
         tighten::tighten(search);
         remove::remove_any(search);
@@ -161,10 +176,12 @@ fn passes(search: &mut Search<'_>, hits: &[Option<NodeIndex>]) {
             remove::remove_by_weather(search, 3);
         }
         simpler::plain_faults(search);
+        simpler::fewer_repeats(search);
         simpler::close_gaps(search);
         simpler::heal_earlier(search);
         simpler::round_times(search);
         simpler::simplify_requests(search);
+        rename::rename(search);
         if search.best().decisions() <= FEW {
             // A decision may only have hastened the violation.
             search.be_patient(true);

@@ -203,10 +203,7 @@ fn same_settings(one: &Schedule, two: &Schedule) -> bool {
 /// All faults end earlier: right after the last decision, or not long after the violation.
 pub fn heal_earlier(search: &mut Search<'_>) {
     let base = search.best();
-    let last = (base.faults.iter().map(|fault| fault.at + fault.kind.length()))
-        .chain(base.listed().iter().map(|choice| choice.at))
-        .max()
-        .unwrap_or(0);
+    let last = quiet_from(&base);
     let after_violation = ceil(search.report().at + 1, 100 * MS);
     let mut wanted = vec![ceil(last + 1, 100 * MS), ceil(last + 300 * MS, 100 * MS)];
     wanted.extend([1, 2, 3].map(|quarters| ceil(base.chaos * quarters / 4, 100 * MS)));
@@ -219,7 +216,17 @@ pub fn heal_earlier(search: &mut Search<'_>) {
     });
 }
 
-fn ceil(time: Time, unit: Time) -> Time {
+/// When the last decision is over.
+pub fn quiet_from(schedule: &Schedule) -> Time {
+    let choices = schedule.listed().iter().map(|choice| match choice.what {
+        What::Client { act: Act::Repeat { times, every, .. }, .. } => choice.at + Time::from(times) * every,
+        _ => choice.at,
+    });
+    schedule.faults.iter().map(|fault| fault.at + fault.kind.length()).chain(choices).max().unwrap_or(0)
+}
+
+/// The next multiple of a unit.
+pub fn ceil(time: Time, unit: Time) -> Time {
     time.div_ceil(unit) * unit
 }
 
@@ -361,16 +368,43 @@ fn round_time(search: &mut Search<'_>, access: Access<'_>) {
     });
 }
 
+/// Fewer repeats: what is asked again and again is asked less often, or once.
+pub fn fewer_repeats(search: &mut Search<'_>) {
+    for place in 0..search.best().listed().len() {
+        let base = search.best();
+        let What::Client { client, act: Act::Repeat { op, times, every } } = &base.listed()[place].what
+        else {
+            continue;
+        };
+        let mut wanted = vec![1, 2, 3, 5, 10, 20, 50, times / 2, times * 3 / 4, times.saturating_sub(1)];
+        wanted.retain(|fewer| (1..*times).contains(fewer) || *fewer == 1);
+        wanted.sort_unstable();
+        wanted.dedup();
+        search.adopt_first(wanted.len(), &|chosen| {
+            let mut schedule = Schedule::clone(&base);
+            let act = match wanted[chosen] {
+                1 => Act::Ask(op.clone()),
+                times => Act::Repeat { op: op.clone(), times, every: *every },
+            };
+            listed(&mut schedule, place).what = What::Client { client: *client, act };
+            Some(schedule)
+        });
+    }
+}
+
 /// Requests without what plays no part: data, access control, watches, parts of a multi.
 pub fn simplify_requests(search: &mut Search<'_>) {
     for place in 0..search.best().listed().len() {
         loop {
             let base = search.best();
-            let What::Client { act: Act::Ask(op), .. } = &base.listed()[place].what else { break };
+            let What::Client { act: Act::Ask(op) | Act::Repeat { op, .. }, .. } = &base.listed()[place].what
+            else {
+                break;
+            };
             let simpler = simpler_requests(op);
             let adopted = search.adopt_first(simpler.len(), &|chosen| {
                 let mut schedule = Schedule::clone(&base);
-                if let What::Client { act: Act::Ask(op), .. } = &mut listed(&mut schedule, place).what {
+                if let What::Client { act: Act::Ask(op) | Act::Repeat { op, .. }, .. } = &mut listed(&mut schedule, place).what {
                     *op = simpler[chosen].clone();
                 }
                 Some(schedule)

@@ -3,50 +3,47 @@
 
 use vivarium_core::limits::Limits;
 use vivarium_sim::choice::What;
+use vivarium_sim::decision::Draw;
 use vivarium_sim::{Choice, Schedule};
 
 use super::remove::{Atom, Decision, atoms, without};
 use super::search::Search;
 
-/// A limit that writes run into: how it is read, how it is set, and the least that makes sense.
-struct Limit {
-    read: fn(&Limits) -> u64,
-    set: fn(&mut Limits, u64),
-    least: u64,
+/// A limit that writes run into, in a schedule's limits.
+enum Limit<'a> {
+    Narrow(&'a mut u32),
+    Wide(&'a mut u64),
+    Size(&'a mut usize),
 }
 
-const LIMITS: [Limit; 6] = [
-    Limit {
-        read: |limits| u64::from(limits.counter_max),
-        set: |limits, value| limits.counter_max = value as u32,
-        least: 3,
-    },
-    Limit {
-        read: |limits| limits.snapshot_entries,
-        set: |limits, value| limits.snapshot_entries = value,
-        least: 1,
-    },
-    Limit {
-        read: |limits| limits.log_window_entries_max as u64,
-        set: |limits, value| limits.log_window_entries_max = value as usize,
-        least: 1,
-    },
-    Limit {
-        read: |limits| limits.log_window_bytes_max as u64,
-        set: |limits, value| limits.log_window_bytes_max = value as usize,
-        least: 64,
-    },
-    Limit {
-        read: |limits| limits.follower_in_flight_bytes_max as u64,
-        set: |limits, value| limits.follower_in_flight_bytes_max = value as usize,
-        least: 64,
-    },
-    Limit {
-        read: |limits| limits.snapshot_bytes,
-        set: |limits, value| limits.snapshot_bytes = value,
-        least: 64,
-    },
+/// Where each is, and the least that makes sense.
+const LIMITS: [(fn(&mut Limits) -> Limit<'_>, u64); 6] = [
+    (|limits| Limit::Narrow(&mut limits.counter_max), 3),
+    (|limits| Limit::Wide(&mut limits.snapshot_entries), 1),
+    (|limits| Limit::Size(&mut limits.log_window_entries_max), 1),
+    (|limits| Limit::Size(&mut limits.log_window_bytes_max), 64),
+    (|limits| Limit::Size(&mut limits.follower_in_flight_bytes_max), 64),
+    (|limits| Limit::Wide(&mut limits.snapshot_bytes), 64),
 ];
+
+impl Limit<'_> {
+    fn get(&self) -> u64 {
+        match self {
+            Limit::Narrow(value) => u64::from(**value),
+            Limit::Wide(value) => **value,
+            Limit::Size(value) => **value as u64,
+        }
+    }
+
+    /// Values that are set are below those that were there.
+    fn set(self, value: u64) {
+        match self {
+            Limit::Narrow(place) => *place = value as u32,
+            Limit::Wide(place) => *place = value,
+            Limit::Size(place) => *place = value as usize,
+        }
+    }
+}
 
 /// A limit above this was never reached by anybody in a run.
 const OUT_OF_REACH: u64 = 4096;
@@ -55,25 +52,35 @@ const WORTH_IT: usize = 3;
 
 /// Smaller limits, as long as requests can be left out for them.
 pub fn tighten(search: &mut Search<'_>) {
-    for limit in &LIMITS {
-        while !search.is_over() && tighten_one(search, limit) {}
+    for (limit, least) in LIMITS {
+        while !search.is_over() && tighten_one(search, limit, least) {}
+    }
+}
+
+/// One of the limits smaller, by chance.
+pub fn tighten_any(limits: &mut Limits, draw: &mut Draw) {
+    let (limit, least) = *draw.pick(&LIMITS);
+    let now = limit(limits).get();
+    if now > least {
+        let highest = if now > OUT_OF_REACH { 32 * least } else { now - 1 };
+        limit(limits).set(draw.between(least, highest.min(least * 32).max(least)));
     }
 }
 
 /// A smaller limit, and fewer requests with it. Whether that did.
-fn tighten_one(search: &mut Search<'_>, limit: &Limit) -> bool {
+fn tighten_one(search: &mut Search<'_>, limit: fn(&mut Limits) -> Limit<'_>, least: u64) -> bool {
     let base = search.best();
-    let now = (limit.read)(&base.limits);
+    let now = limit(&mut base.limits.clone()).get();
     let requests: Vec<Atom> = atoms(&base, &|decision| {
         matches!(decision, Decision::Choice(Choice { what: What::Client { .. }, .. }))
     });
-    if now > OUT_OF_REACH || now <= limit.least || requests.len() < WORTH_IT {
+    if now > OUT_OF_REACH || now <= least || requests.len() < WORTH_IT {
         return false;
     }
     let count = requests.len() as u64;
     let mut values: Vec<u64> =
-        [limit.least, limit.least * 2, now / 4, now / 2, now.saturating_sub(count / 2), now - 1].to_vec();
-    values.retain(|value| *value >= limit.least && *value < now);
+        [least, least * 2, now / 4, now / 2, now.saturating_sub(count / 2), now - 1].to_vec();
+    values.retain(|value| *value >= least && *value < now);
     values.sort();
     values.dedup();
     // Half of the requests, from either end; a quarter from anywhere; one; and last of all none, which is a start.
@@ -83,7 +90,7 @@ fn tighten_one(search: &mut Search<'_>, limit: &Limit) -> bool {
     gone.extend([&requests[..1], &requests[requests.len() - 1..], &requests[..0]]);
     let candidate = |place: usize| -> Option<Schedule> {
         let mut schedule = without(&base, gone[place / values.len()]);
-        (limit.set)(&mut schedule.limits, values[place % values.len()]);
+        limit(&mut schedule.limits).set(values[place % values.len()]);
         Some(schedule)
     };
     search.adopt_first(gone.len() * values.len(), &candidate).is_some()

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::de::DeserializeOwned;
 use vivarium_core::io::Lane;
-use vivarium_sim::choice::{Act, Luck, MessageKind, What};
+use vivarium_sim::choice::{Act, Luck, MessageKind, REPEATS_MAX, What};
 use vivarium_sim::schedule::{Choices, ClientPlan, DiskOdds, Fault, NetworkOdds, Sabotage};
 use vivarium_sim::{Choice, Schedule, Time, times};
 
@@ -256,12 +256,23 @@ fn client(line: &str, clients: usize) -> Result<What> {
         _ => match verb.split_once('=') {
             Some(("silent", length)) => Act::Silence(time(length)?),
             Some(("away", length)) => Act::Away(time(length)?),
+            Some(("repeats", count)) => repeat(count, rest)?,
             _ => bail!(
-                "`asks OP`, `drops`, `moves`, `silent=TIME`, `away=TIME`, `haunts` or `impersonates` is wanted"
+                "`asks OP`, `repeats=N every=TIME OP`, `drops`, `moves`, `silent=TIME`, `away=TIME`, `haunts` or \
+                 `impersonates` is wanted"
             ),
         },
     };
     Ok(What::Client { client, act })
+}
+
+/// `50` and `every=1ms Ping`
+fn repeat(count: &str, rest: &str) -> Result<Act> {
+    let times = number(count)?;
+    ensure!((1..=REPEATS_MAX).contains(&times), "1 to {REPEATS_MAX} times are possible");
+    let (every, op) = split(rest);
+    let every = every.strip_prefix("every=").context("`repeats=N every=TIME OP` is wanted")?;
+    Ok(Act::Repeat { op: notated(op)?, times, every: time(every)? })
 }
 
 fn notated<T: DeserializeOwned>(text: &str) -> Result<T> {

@@ -139,6 +139,10 @@ pub fn what(what: &What) -> String {
                     notation().to_string(op).expect("an operation is plain data")
                 )
             }
+            Act::Repeat { op, times: count, every } => {
+                let op = notation().to_string(op).expect("an operation is plain data");
+                format!("client {client} repeats={count} every={} {op}", times::format(*every))
+            }
             Act::Drop => format!("client {client} drops"),
             Act::Move => format!("client {client} moves"),
             Act::Silence(length) => format!("client {client} silent={}", times::format(*length)),

@@ -43,6 +43,25 @@ fn a_list_that_is_not_in_order_runs_as_its_text_does() {
 }
 
 #[test]
+fn what_is_repeated_runs_as_if_it_stood_there_so_often() {
+    let head = "format 2\nexpect clean\nseed 1\nclient 0\n";
+    let request = "SetData(path:\"/\",data:\"x\",version:-1)";
+    let repeated = format!("{head}@100ms client 0 repeats=3 every=2.5ms {request}\n");
+    let single: String = ["100ms", "102.5ms", "105ms"]
+        .map(|at| format!("@{at} client 0 asks {request}\n"))
+        .concat();
+    let [repeated, single] =
+        [repeated, format!("{head}{single}")].map(|text| Trace::parse(&text).expect("it is a trace"));
+    assert_eq!((repeated.schedule.decisions(), single.schedule.decisions()), (1, 3));
+    let again = Trace::parse(&repeated.to_string()).expect("it was written just now");
+    assert_eq!(again.schedule.choices, repeated.schedule.choices);
+    let mut runner = Runner::default();
+    let (report, recorded) = runner.record(&repeated.schedule, &mut ());
+    assert_eq!(report, runner.run(&single.schedule, &mut ()));
+    assert_eq!(recorded, single.schedule.listed());
+}
+
+#[test]
 fn a_drawn_trace_is_its_seed() {
     let trace =
         Trace::parse("# x\nformat 2\nexpect violation progress\nseed 7\ndrawn\nsabotage mute\n").unwrap();
@@ -86,6 +105,9 @@ fn what_is_not_understood_is_refused_with_its_line_and_what_is_wanted() {
         ("@5ms sync 1 Tape#0 late=1ms", "the lanes are"),
         ("@5ms client 1 drops", "not announced"),
         ("@5ms client 0 jumps", "`asks OP`"),
+        ("@5ms client 0 repeats=0 every=1ms Ping", "1 to 100000 times"),
+        ("@5ms client 0 repeats=3 Ping", "`repeats=N every=TIME OP`"),
+        ("@5ms client 0 repeats=3 every=1 Ping", "a time like"),
         ("@5ms client 0 asks Delete(path:\"/a\")", "at column"),
     ] {
         let error = format!("{:#}", Trace::parse(&format!("{head}{line}\n")).unwrap_err());

@@ -89,10 +89,19 @@ pub struct Script {
 impl Script {
     /// The script of these acts. They come by time; those of one time in the order in which they are listed.
     pub fn new(acts: impl Iterator<Item = (Time, Act)>) -> Script {
-        let mut acts: Vec<(Time, Act)> = acts.collect();
-        acts.sort_by_key(|(at, _)| *at);
-        let mut script = Script::default();
+        let mut single: Vec<(Time, Act)> = Vec::new();
         for (at, act) in acts {
+            match act {
+                Act::Repeat { op, times, every } => {
+                    let moments = (0..Time::from(times)).map(|nth| at.saturating_add(nth.saturating_mul(every)));
+                    single.extend(moments.map(|at| (at, Act::Ask(op.clone()))));
+                }
+                act => single.push((at, act)),
+            }
+        }
+        single.sort_by_key(|(at, _)| *at);
+        let mut script = Script::default();
+        for (at, act) in single {
             match act {
                 Act::Impersonate => script.impersonations.push_back(at),
                 act => script.acts.push_back((at, act)),
@@ -586,7 +595,7 @@ impl Client {
                 self.lost(now, decisions);
                 self.haunting = self.former.is_some();
             }
-            Act::Impersonate => unreachable!("a script keeps these apart"),
+            Act::Repeat { .. } | Act::Impersonate => unreachable!("a script keeps these apart"),
         }
     }
 
