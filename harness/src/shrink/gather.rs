@@ -11,9 +11,9 @@ use super::search::Search;
 /// A group of fewer than this stays as it is.
 const GROUP_MIN: usize = 2;
 /// So many of the requests in a row are tried as the one that is repeated.
-const REQUESTS_MAX: usize = 6;
+const REQUESTS_MAX: usize = 4;
 /// Each is tried in so many kinds of weather, that of the best first.
-const WEATHERS: usize = 4;
+const WEATHERS: usize = 3;
 
 /// Puts one decision in place of many, as long as that does.
 pub fn gather(search: &mut Search<'_>) {

@@ -148,6 +148,9 @@ pub fn meaning(schedule: &Schedule, options: Options<'_>) -> Option<Meaning> {
 /// More decisions than this are not tried in pairs, nor with other weather: it would take too long.
 const FEW: usize = 24;
 
+/// As long as there is a lot, parts of less than this many parts of a hundred are not tried one by one.
+const COARSE: usize = 6;
+
 /// All passes, those first that usually take away the most.
 fn passes(search: &mut Search<'_>, hits: &[Option<NodeIndex>]) {
     remove::cut_tail(search);
@@ -156,9 +159,10 @@ fn passes(search: &mut Search<'_>, hits: &[Option<NodeIndex>]) {
     remove::remove_whole_kinds(search);
     simpler::calm_weather(search);
     simpler::heal_earlier(search);
-    redraw::redraw(search, 0);
     gather::gather(search);
-    remove::remove_by_kind(search);
+    remove::remove_by_kind(search, COARSE);
+    redraw::redraw(search, 0);
+    remove::remove_by_kind(search, 0);
     remove::cut_tail(search);
     let mut rounds = 0;
     loop {

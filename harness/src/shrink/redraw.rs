@@ -26,19 +26,20 @@ pub fn redraw(search: &mut Search<'_>, round: u64) {
     loop {
         let base = search.best();
         let decisions = base.decisions();
+        let told = search.seen().to_owned();
         // The larger it is, the more there is to gain.
         let patience = match decisions {
             0..=1 => 0,
             2..=5 => 1,
             6..=15 => 4,
-            _ => 10,
+            _ => 6,
         };
         if barren >= patience || search.is_over() {
             return;
         }
         let mut simpler: Vec<Schedule> = (0..BATCH)
-            .map(|nth| compose(&base, &mut Draw::new(round << 40 | batch << 20 | nth)))
-            .filter(|schedule| schedule.decisions() < decisions)
+            .map(|nth| compose(&base, &told, &mut Draw::new(round << 40 | batch << 20 | nth)))
+            .filter(|schedule| schedule.decisions() < decisions && (batch == 0 || schedule.decisions() > 0))
             .collect();
         simpler.sort_by_key(Schedule::decisions);
         batch += 1;
@@ -49,19 +50,27 @@ pub fn redraw(search: &mut Search<'_>, round: u64) {
     }
 }
 
-/// A schedule of less than this one has, under luck of its own.
-fn compose(base: &Schedule, draw: &mut Draw) -> Schedule {
+/// A schedule of less than this one has, under luck of its own. `told`: how it fails.
+fn compose(base: &Schedule, told: &str, draw: &mut Draw) -> Schedule {
     let mut schedule = base.clone();
-    if draw.one_in(4) {
+    // All is changed at once, or one thing only, which leaves more of what may be needed.
+    let part = draw.below(12);
+    if part == 0 {
         thin_out(&mut schedule, draw);
-    } else {
+    }
+    if part == 1 || part > 4 {
         take_faults(&mut schedule, draw);
+    }
+    if part == 2 || part > 4 {
         take_luck(&mut schedule, draw);
-        for client in 0..base.clients.len() {
-            take_requests(&mut schedule, client, draw);
+    }
+    if part >= 3 {
+        let only = (part == 3).then(|| draw.below(base.clients.len().max(1) as u64) as usize);
+        for client in (0..base.clients.len()).filter(|client| only.is_none_or(|only| only == *client)) {
+            take_requests(&mut schedule, client, told, draw);
         }
     }
-    if draw.one_in(4) {
+    if draw.one_in(3) {
         hasten(&mut schedule);
     }
     if draw.one_in(3) {
@@ -70,14 +79,14 @@ fn compose(base: &Schedule, draw: &mut Draw) -> Schedule {
     while schedule.nodes > 3 && draw.one_in(3) {
         schedule = schedule.without_node(draw.below(schedule.nodes as u64) as usize);
     }
-    if draw.one_in(2) {
+    if !draw.one_in(4) {
         let last = quiet_from(&schedule);
         let rest = *draw.pick(&[1, 100 * MS, 300 * MS]);
         schedule.chaos = ceil(last + rest, 100 * MS).min(base.chaos);
     }
-    match draw.below(6) {
+    match draw.below(if part <= 4 { 3 } else { 6 }) {
         0 => {}
-        1 | 2 => (schedule.even, schedule.seed) = (true, 0),
+        1 => (schedule.even, schedule.seed) = (true, 0),
         _ => (schedule.even, schedule.seed) = (false, draw.between(1, 999)),
     }
     schedule.faults.sort_by_key(|fault| fault.at);
@@ -144,8 +153,9 @@ fn take_luck(schedule: &mut Schedule, draw: &mut Draw) {
     }
 }
 
-/// Of what a client does: nothing, a few things in a row, or one request again and again.
-fn take_requests(schedule: &mut Schedule, client: usize, draw: &mut Draw) {
+/// Of what a client does: nothing, a few things in a row, what is about the same nodes as the failure, or one request
+/// again and again.
+fn take_requests(schedule: &mut Schedule, client: usize, told: &str, draw: &mut Draw) {
     let mine = |choice: &Choice| matches!(choice.what, What::Client { client: other, .. } if other == client);
     let acts: Vec<Choice> = schedule.listed().iter().filter(|choice| mine(choice)).cloned().collect();
     let (Some(first), Some(last)) = (acts.first(), acts.last()) else { return };
@@ -153,9 +163,13 @@ fn take_requests(schedule: &mut Schedule, client: usize, draw: &mut Draw) {
         return;
     }
     choices(schedule).retain(|choice| !mine(choice));
-    let kept: Vec<Choice> = match draw.below(6) {
+    let kept: Vec<Choice> = match draw.below(8) {
         0 | 1 => Vec::new(),
         2 => {
+            let kept = *draw.pick(&[300, 1000]);
+            acts.iter().filter(|choice| is_about(choice, told) && draw.permille(kept)).cloned().collect()
+        }
+        3 => {
             let length = draw.between(1, (acts.len() as u64).min(8)) as usize;
             let from = draw.below((acts.len() - length) as u64 + 1) as usize;
             acts[from..from + length].to_vec()
@@ -165,14 +179,21 @@ fn take_requests(schedule: &mut Schedule, client: usize, draw: &mut Draw) {
             let at = draw.between(first.at, last.at);
             let at = if draw.one_in(2) { first.at } else { at };
             let mut kept = vec![Choice { at, what: repeated(&acts, client, draw) }];
-            let manners = acts.iter().filter(
-                |choice| !matches!(choice.what, What::Client { act: Act::Ask(_) | Act::Repeat { .. }, .. }),
-            );
+            let manners = acts.iter().filter(|choice| {
+                !matches!(choice.what, What::Client { act: Act::Ask(_) | Act::Repeat { .. }, .. })
+            });
             kept.extend(manners.filter(|_| draw.permille(manners_kept)).cloned());
             kept
         }
     };
     choices(schedule).extend(kept);
+}
+
+/// Whether a client asks something about a node that is named here.
+fn is_about(choice: &Choice, told: &str) -> bool {
+    let What::Client { act: Act::Ask(op) | Act::Repeat { op, .. }, .. } = &choice.what else { return false };
+    let op = format!("{op:?}");
+    op.split('"').any(|word| word.starts_with('/') && told.contains(&format!("\"{word}\"")))
 }
 
 /// One request, again and again: one of these, or a plain write.
@@ -214,6 +235,17 @@ mod tests {
     use crate::run::{Runner, listed};
 
     #[test]
+    fn requests_about_what_is_told_are_known() {
+        let ask = |path: &str| Choice {
+            at: 0,
+            what: What::Client { client: 0, act: Act::Ask(Op::Sync { path: Some(path.into()) }) },
+        };
+        let told = "no notification of NodeDeleted of \"/a/x\" at 1:7";
+        assert!(is_about(&ask("/a/x"), told));
+        assert!(!is_about(&ask("/a"), told) && !is_about(&ask("/a/x/y"), told));
+    }
+
+    #[test]
     fn what_is_composed_is_in_order_and_smaller_and_comes_to_an_end() {
         let mut runner = Runner::default();
         let drawn = Schedule::draw(5);
@@ -221,13 +253,13 @@ mod tests {
         let whole = listed(&drawn, choices);
         let mut sizes: Vec<usize> = Vec::new();
         for nth in 0..40 {
-            let composed = compose(&whole, &mut Draw::new(nth));
+            let composed = compose(&whole, "a reply about \"/a\"", &mut Draw::new(nth));
             assert!(composed.faults.is_sorted_by_key(|fault| fault.at));
             assert!(composed.listed().is_sorted_by_key(|choice| choice.at));
             assert_eq!(runner.run(&composed, &mut ()).verdict, vivarium_sim::Verdict::Clean, "{composed:?}");
             sizes.push(composed.decisions());
         }
         sizes.sort();
-        assert!(sizes[20] * 10 < whole.decisions(), "{sizes:?} of {}", whole.decisions());
+        assert!(sizes[20] * 2 < whole.decisions(), "{sizes:?} of {}", whole.decisions());
     }
 }

@@ -99,29 +99,33 @@ pub fn remove_whole_kinds(search: &mut Search<'_>) {
     }
 }
 
-/// Everything, one kind after the other.
-pub fn remove_by_kind(search: &mut Search<'_>) {
-    remove(search, &|decision| {
+/// Everything, one kind after the other, in parts of so many parts of a hundred at least.
+pub fn remove_by_kind(search: &mut Search<'_>, percent: usize) {
+    let is_message = |decision: Decision<'_>| {
         matches!(decision, Decision::Choice(Choice { what: What::Message { .. }, .. }))
-    });
-    remove(search, &|decision| matches!(decision, Decision::Choice(Choice { what: What::Sync { .. }, .. })));
-    remove(search, &|decision| matches!(decision, Decision::Fault));
+    };
+    let is_sync =
+        |decision: Decision<'_>| matches!(decision, Decision::Choice(Choice { what: What::Sync { .. }, .. }));
+    let is_client = |decision: Decision<'_>| {
+        matches!(decision, Decision::Choice(Choice { what: What::Client { .. }, .. }))
+    };
+    remove(search, &is_message, percent);
+    remove(search, &is_sync, percent);
+    remove(search, &|decision| matches!(decision, Decision::Fault), percent);
     for wanted in (0..search.best().clients.len()).rev() {
         remove_all(
             search,
             &|decision| matches!(decision, Decision::Choice(Choice { what: What::Client { client, .. }, .. }) if *client == wanted),
         );
     }
-    remove(search, &|decision| {
-        matches!(decision, Decision::Choice(Choice { what: What::Client { .. }, .. }))
-    });
+    remove(search, &is_client, percent);
 }
 
 /// All decisions together, until none can be left out.
 pub fn remove_any(search: &mut Search<'_>) {
     loop {
         let before = search.best().decisions();
-        remove(search, &|_| true);
+        remove(search, &|_| true, 0);
         if search.best().decisions() == before || search.is_over() {
             return;
         }
@@ -172,10 +176,11 @@ fn remove_all(search: &mut Search<'_>, kind: Kind<'_>) {
     }
 }
 
-/// All of a kind, halves, quarters, ... single ones.
-fn remove(search: &mut Search<'_>, kind: Kind<'_>) {
+/// All of a kind, halves, quarters, ... down to so many parts of a hundred; to single ones for 0.
+fn remove(search: &mut Search<'_>, kind: Kind<'_>, percent: usize) {
     let mut size = atoms(&search.best(), kind).len();
-    while size > 0 && !search.is_over() {
+    let least = (size * percent / 100).max(1);
+    while size >= least && !search.is_over() {
         let mut from = 0;
         loop {
             let base = search.best();
@@ -187,6 +192,10 @@ fn remove(search: &mut Search<'_>, kind: Kind<'_>) {
                 None => break,
             }
         }
-        size = (size / 2).min(atoms(&search.best(), kind).len());
+        let left = atoms(&search.best(), kind).len();
+        if left == 0 {
+            return;
+        }
+        size = if size == 1 { 0 } else { (size / 2).min(left) };
     }
 }

@@ -89,9 +89,24 @@ pub struct Search<'a> {
     /// Whether candidates run to their end, however long that is after the violation of the best.
     patient: bool,
     /// What was tried and does not fail in this way.
-    passing: HashSet<u64>,
+    passing: Passing,
     replays: u64,
     memories: Vec<Memory>,
+}
+
+/// Schedules that do not fail, by their content.
+#[derive(Debug, Default)]
+struct Passing {
+    /// As far as the horizon,
+    near: HashSet<u64>,
+    /// or to their end.
+    whole: HashSet<u64>,
+}
+
+impl Passing {
+    fn has(&self, content: u64, patient: bool) -> bool {
+        self.whole.contains(&content) || !patient && self.near.contains(&content)
+    }
 }
 
 /// Schedules of more decisions than this are never met twice, and not worth remembering.
@@ -112,7 +127,7 @@ impl<'a> Search<'a> {
             report,
             bounds,
             patient: false,
-            passing: HashSet::new(),
+            passing: Passing::default(),
             replays: 0,
             memories: (0..jobs.max(1)).map(|_| Memory::default()).collect(),
         }
@@ -128,10 +143,16 @@ impl<'a> Search<'a> {
         &self.report
     }
 
+    /// How the best fails.
+    pub fn seen(&self) -> &str {
+        match &self.report.verdict {
+            Verdict::Broken(violation) => &violation.seen,
+            Verdict::Clean => "",
+        }
+    }
+
     /// From now on candidates run to their end, or only to somewhat after the violation of the best.
     pub fn be_patient(&mut self, patient: bool) {
-        // What passed as far as the horizon may still fail later.
-        self.passing.clear();
         self.patient = patient;
     }
 
@@ -161,6 +182,7 @@ impl<'a> Search<'a> {
             horizon: Horizon::after(&self.report, self.patient),
             bounds: self.bounds,
             passing: &self.passing,
+            patient: self.patient,
             make,
             count,
             next: AtomicUsize::new(0),
@@ -180,7 +202,11 @@ impl<'a> Search<'a> {
         let (replays, passing) = trial.tried.into_inner().expect(NOT_POISONED);
         let adopted = trial.adopted.into_inner().expect(NOT_POISONED);
         self.replays += replays;
-        self.passing.extend(passing);
+        if self.patient {
+            self.passing.whole.extend(passing);
+        } else {
+            self.passing.near.extend(passing);
+        }
         let (place, candidate, report) = adopted?;
         self.best = Arc::new(candidate);
         self.report = report;
@@ -201,7 +227,8 @@ struct Trial<'a> {
     wanted: &'a Signature,
     horizon: Horizon,
     bounds: Bounds<'a>,
-    passing: &'a HashSet<u64>,
+    passing: &'a Passing,
+    patient: bool,
     make: &'a (dyn Fn(usize) -> Option<Schedule> + Sync),
     count: usize,
     next: AtomicUsize,
@@ -222,7 +249,7 @@ impl Trial<'_> {
             }
             let Some(candidate) = (self.make)(place) else { continue };
             let content = content(&candidate);
-            if content.is_some_and(|content| self.passing.contains(&content)) {
+            if content.is_some_and(|content| self.passing.has(content, self.patient)) {
                 continue;
             }
             replays += 1;

@@ -404,7 +404,9 @@ pub fn simplify_requests(search: &mut Search<'_>) {
             let simpler = simpler_requests(op);
             let adopted = search.adopt_first(simpler.len(), &|chosen| {
                 let mut schedule = Schedule::clone(&base);
-                if let What::Client { act: Act::Ask(op) | Act::Repeat { op, .. }, .. } = &mut listed(&mut schedule, place).what {
+                if let What::Client { act: Act::Ask(op) | Act::Repeat { op, .. }, .. } =
+                    &mut listed(&mut schedule, place).what
+                {
                     *op = simpler[chosen].clone();
                 }
                 Some(schedule)

@@ -49,6 +49,8 @@ impl Limit<'_> {
 const OUT_OF_REACH: u64 = 4096;
 /// With fewer requests than this there is nothing to gain.
 const WORTH_IT: usize = 3;
+/// And with more of them each try takes too long: others take away more of these.
+const TOO_MANY: usize = 40;
 
 /// Smaller limits, as long as requests can be left out for them.
 pub fn tighten(search: &mut Search<'_>) {
@@ -74,7 +76,7 @@ fn tighten_one(search: &mut Search<'_>, limit: fn(&mut Limits) -> Limit<'_>, lea
     let requests: Vec<Atom> = atoms(&base, &|decision| {
         matches!(decision, Decision::Choice(Choice { what: What::Client { .. }, .. }))
     });
-    if now > OUT_OF_REACH || now <= least || requests.len() < WORTH_IT {
+    if now > OUT_OF_REACH || now <= least || !(WORTH_IT..=TOO_MANY).contains(&requests.len()) {
         return false;
     }
     let count = requests.len() as u64;

@@ -47,9 +47,8 @@ fn what_is_repeated_runs_as_if_it_stood_there_so_often() {
     let head = "format 2\nexpect clean\nseed 1\nclient 0\n";
     let request = "SetData(path:\"/\",data:\"x\",version:-1)";
     let repeated = format!("{head}@100ms client 0 repeats=3 every=2.5ms {request}\n");
-    let single: String = ["100ms", "102.5ms", "105ms"]
-        .map(|at| format!("@{at} client 0 asks {request}\n"))
-        .concat();
+    let single: String =
+        ["100ms", "102.5ms", "105ms"].map(|at| format!("@{at} client 0 asks {request}\n")).concat();
     let [repeated, single] =
         [repeated, format!("{head}{single}")].map(|text| Trace::parse(&text).expect("it is a trace"));
     assert_eq!((repeated.schedule.decisions(), single.schedule.decisions()), (1, 3));

@@ -93,7 +93,8 @@ impl Script {
         for (at, act) in acts {
             match act {
                 Act::Repeat { op, times, every } => {
-                    let moments = (0..Time::from(times)).map(|nth| at.saturating_add(nth.saturating_mul(every)));
+                    let moments =
+                        (0..Time::from(times)).map(|nth| at.saturating_add(nth.saturating_mul(every)));
                     single.extend(moments.map(|at| (at, Act::Ask(op.clone()))));
                 }
                 act => single.push((at, act)),
