@@ -14,6 +14,10 @@ use super::plant::VARIABLE;
 const GRACE: Duration = Duration::from_secs(20);
 /// Less than this is not worth another hunt.
 const REST_MIN: Duration = Duration::from_millis(500);
+/// So many decisions can be read by people.
+const FEW: u64 = 15;
+/// Where more than a few are left, so many failing schedules are made small.
+const SEEDS_MAX: usize = 3;
 
 /// The planted copy, built.
 #[derive(Clone, Debug)]
@@ -87,7 +91,8 @@ impl Bench {
         }
     }
 
-    fn hunt_once(&self, number: u32, name: &str, rest: Duration, hunted: &mut Hunted) -> Result<()> {
+    /// A hunt for a bug from this seed on, which ends with the first that fails.
+    fn hunt_from(&self, number: u32, from: u64, rest: Duration) -> Command {
         let mut command = self.command(number);
         command
             .args([
@@ -105,8 +110,13 @@ impl Bench {
                 "--shrink",
                 "0",
             ])
-            .args(["--seeds", "1000000000", "--from", &hunted.schedules.to_string()])
+            .args(["--seeds", "1000000000", "--from", &from.to_string()])
             .args(["--time", &format!("{}s", rest.as_secs().max(1))]);
+        command
+    }
+
+    fn hunt_once(&self, number: u32, name: &str, rest: Duration, hunted: &mut Hunted) -> Result<()> {
+        let command = self.hunt_from(number, hunted.schedules, rest);
         let Ran { code, cpu, text } = self.run(command, &format!("{name}.hunt"), rest + GRACE)?;
         hunted.cpu += cpu;
         let Some(code) = code else {
@@ -128,22 +138,48 @@ impl Bench {
     }
 
     /// Makes the schedule that found it small, for so long at most, and keeps the smallest as `NAME.sched` beside the
-    /// logs. What does not come to an end leaves the size unknown.
+    /// logs. Where much is left of it, the next schedule that fails alike may be simpler. What does not come to an end
+    /// leaves the size unknown.
     ///
     /// # Errors
-    /// When the process cannot be started.
+    /// When a process cannot be started, or a file not be moved.
     pub fn shrink(&self, number: u32, name: &str, time: Duration, hunted: &mut Hunted) -> Result<()> {
-        let Some(seed) = hunted.seed else { return Ok(()) };
+        let (mut seed, property) = (hunted.seed, hunted.property.clone().unwrap_or_default());
+        for _ in 0..SEEDS_MAX {
+            let left = time.saturating_sub(hunted.shrinking);
+            let (Some(failing), true) = (seed, left >= REST_MIN) else { break };
+            self.shrink_one(number, name, (failing, &property), left / 2, hunted)?;
+            if hunted.decisions.is_none_or(|decisions| decisions <= FEW) {
+                break;
+            }
+            let log = format!("{name}.again");
+            let again = self.run(self.hunt_from(number, failing + 1, left / 4), &log, left)?;
+            hunted.shrinking += again.cpu;
+            seed = summary(&again.text).and_then(|summary| summary["first_failing_seed"].as_u64());
+        }
+        Ok(())
+    }
+
+    fn shrink_one(
+        &self,
+        number: u32,
+        name: &str,
+        (seed, property): (u64, &str),
+        time: Duration,
+        hunted: &mut Hunted,
+    ) -> Result<()> {
+        let output = format!("{name}.sched.new");
         let mut command = self.command(number);
-        command.args(["shrink", "--json", "--jobs", "1", "--seed", &seed.to_string()]).args([
-            "--budget",
-            &time.as_secs().max(1).to_string(),
-            "--output",
-            &format!("{name}.sched"),
-        ]);
+        command
+            .args(["shrink", "--json", "--jobs", "1", "--seed", &seed.to_string(), "--keep", property])
+            .args(["--budget", &time.as_secs().max(1).to_string(), "--output", &output]);
         let Ran { cpu, text, .. } = self.run(command, &format!("{name}.shrink"), time + GRACE)?;
-        hunted.shrinking = cpu;
-        hunted.decisions = summary(&text).and_then(|summary| summary["decisions_after"].as_u64());
+        hunted.shrinking += cpu;
+        let decisions = summary(&text).and_then(|summary| summary["decisions_after"].as_u64());
+        if decisions.is_some() && hunted.decisions.is_none_or(|least| decisions < Some(least)) {
+            hunted.decisions = decisions;
+            std::fs::rename(self.logs.join(output), self.logs.join(format!("{name}.sched")))?;
+        }
         Ok(())
     }
 

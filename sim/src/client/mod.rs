@@ -280,7 +280,9 @@ impl Client {
             }
             Phase::Dead => return Time::MAX,
         };
-        alive.min(self.plan.dies.unwrap_or(Time::MAX))
+        // Once it behaves it does not die: to be woken for that would never end.
+        let dies = if self.calm.is_none() { self.plan.dies } else { None };
+        alive.min(dies.unwrap_or(Time::MAX))
     }
 
     /// Does what it wants to do now. Gives what it chose to do, but for the request in [`Chosen::Asked`], which is the
@@ -677,5 +679,28 @@ fn probe_op(probe: Probe) -> Op {
         2 => Op::Sync { path: Some("/".into()) },
         3 => Op::Exists { path: "/zookeeper".into(), watch: false },
         _ => Op::CloseSession,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_behaves_is_not_woken_to_die() {
+        let plan = ClientPlan { start: 9 * MS, dies: Some(5 * MS), ..ClientPlan::default() };
+        let mut client = Client::new(0, plan, 3);
+        assert_eq!(client.deadline(), 5 * MS);
+        client.calm(7 * MS);
+        assert_eq!(client.deadline(), 9 * MS);
+    }
+
+    #[test]
+    fn what_is_repeated_comes_among_the_rest_by_time() {
+        let ask = |path: &str| Act::Ask(Op::Sync { path: Some(path.into()) });
+        let repeated = Act::Repeat { op: Op::Sync { path: Some("/r".into()) }, times: 3, every: 4 };
+        let script = Script::new([(10, repeated), (14, ask("/a")), (5, Act::Drop)].into_iter());
+        let expected = [(5, Act::Drop), (10, ask("/r")), (14, ask("/r")), (14, ask("/a")), (18, ask("/r"))];
+        assert_eq!(script.acts, expected);
     }
 }
