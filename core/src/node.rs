@@ -344,6 +344,16 @@ impl Node {
         }
     }
 
+    /// Requests of clients that are not answered, as in [`Node::status`]: for whoever looks at every step.
+    pub fn outstanding(&self) -> usize {
+        self.desk.outstanding()
+    }
+
+    /// Watches that are set, as in [`Node::status`]: for whoever looks at every step.
+    pub fn watch_count(&self) -> usize {
+        self.desk.watches().count()
+    }
+
     /// Whether this node serves clients.
     pub fn serves(&self) -> bool {
         self.place != Place::Nowhere

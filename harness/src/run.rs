@@ -16,6 +16,8 @@ pub use crate::end::End;
 #[derive(Debug, Default)]
 pub struct Runner {
     memory: Memory,
+    /// Those of the last run: the next one takes over what they have allocated.
+    checkers: Option<Checkers>,
     searches: Searches,
 }
 
@@ -32,7 +34,7 @@ impl Runner {
         self.run_whole(schedule, also, false).0
     }
 
-    /// What became of the searches for an order that explains what clients saw, in the sample of the runs.
+    /// What became of the search for an order that explains what clients saw, if the last run is one of the sample.
     pub fn searches(&self) -> Searches {
         self.searches
     }
@@ -48,7 +50,8 @@ impl Runner {
         also: &mut impl Observer,
         recording: bool,
     ) -> (Report, Vec<Choice>) {
-        let watch = Watched { also, checkers: Checkers::new() };
+        let watch = Watched { also, checkers: self.checkers.take().unwrap_or_default() };
+        self.searches = Searches::default();
         let mut world = World::new(Arc::new(schedule.clone()), watch, std::mem::take(&mut self.memory));
         if recording {
             world.recording();
@@ -59,7 +62,8 @@ impl Runner {
             Ok(report) => {
                 let (memory, watched) = world.into_parts();
                 self.memory = memory;
-                self.searches += watched.checkers.searches();
+                self.searches = watched.checkers.searches();
+                self.checkers = Some(watched.checkers);
                 (report, choices)
             }
             // Whatever the panic left half done must not reach the next run.
@@ -113,6 +117,7 @@ struct Watched<'a, O: Observer> {
 }
 
 impl<O: Observer> Observer for Watched<'_, O> {
+    #[inline(always)]
     fn observe(
         &mut self,
         at: Time,

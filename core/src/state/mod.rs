@@ -63,6 +63,19 @@ pub struct Change {
     pub parent_acl: Option<Arc<[Acl]>>,
 }
 
+/// All of a node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Whole<'a> {
+    /// Its data.
+    pub data: &'a Data,
+    /// Its Stat.
+    pub stat: Stat,
+    /// Its ACL, as stored.
+    pub acl: &'a [Acl],
+    /// The names of its children, in order.
+    pub children: Vec<&'a str>,
+}
+
 /// What executing an entry came to: the same on every replica.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Outcome {
@@ -149,6 +162,14 @@ impl State {
     pub fn get_acl(&self, path: &str, ids: &[Id]) -> Result<(Arc<[Acl]>, Stat), ErrorCode> {
         let slot = self.readable(path, perms::READ | perms::ADMIN, ids)?;
         Ok((acl::shown(self.tree.acl(slot), ids), self.tree.stat(slot)))
+    }
+
+    /// A node as it is, whoever may see it: for those who compare states.
+    pub fn whole(&self, path: &str) -> Option<Whole<'_>> {
+        let slot = self.tree.lookup(path)?;
+        let node = self.tree.node(slot);
+        let children = node.children.keys().map(|name| &**name).collect();
+        Some(Whole { data: &node.data, stat: self.tree.stat(slot), acl: self.tree.acl(slot), children })
     }
 
     /// The node's Stat without any check, for setWatches.

@@ -1,11 +1,8 @@
 //! Nothing grows without bound: queues, logs and watches always, elections and messages once all faults have ended.
 
-use std::collections::BTreeMap;
-
 use vivarium_core::Node;
 use vivarium_core::api::Op;
 use vivarium_core::ids::{ConnId, Zxid};
-use vivarium_core::io::{Input, Note, Output};
 use vivarium_core::node::Role;
 use vivarium_core::replica::PeerMessage;
 use vivarium_sim::world::peer_id;
@@ -35,6 +32,10 @@ const LOOK_EVERY: u64 = 64;
 #[derive(Clone, Debug, Default)]
 pub struct Bounds {
     nodes: Vec<Desk>,
+    /// All connections, by their numbers.
+    conns: Vec<Load>,
+    /// Processes that were started, to tell them apart.
+    runs: u32,
     /// Executed entries that a node keeps.
     window: usize,
     heartbeat: Time,
@@ -42,21 +43,25 @@ pub struct Bounds {
     calm: Option<Calm>,
 }
 
-/// A node's connections: what they have asked for, at most.
+/// What all of a process's connections together have asked for, at most.
 #[derive(Clone, Debug, Default)]
 struct Desk {
-    conns: BTreeMap<ConnId, Load>,
-    total: Load,
+    run: u32,
+    waiting: usize,
+    watches: usize,
     steps: u32,
     /// What it had executed when it was last looked at, and how often since then it had without trimming its log.
     applied: Zxid,
     untrimmed: u32,
 }
 
+/// What one connection has asked for, at most.
 #[derive(Clone, Copy, Debug, Default)]
 struct Load {
-    waiting: usize,
-    watches: usize,
+    /// The process that has it open; 0 when none has.
+    run: u32,
+    waiting: u32,
+    watches: u32,
 }
 
 /// What has happened since all faults have ended.
@@ -74,70 +79,82 @@ type Checked = Result<(), Box<Violation>>;
 
 impl Bounds {
     pub(super) fn begin(&mut self, schedule: &Schedule) {
-        self.nodes.resize_with(schedule.nodes, Desk::default);
+        self.nodes.clear();
+        self.conns.clear();
+        self.runs = 0;
+        self.calm = None;
+        for _ in 0..schedule.nodes {
+            let run = self.next_run();
+            self.nodes.push(Desk { run, ..Desk::default() });
+        }
         let limits = &schedule.limits;
         self.window = limits.log_window_entries_max;
         self.heartbeat = limits.heartbeat.0;
     }
 
     pub(super) fn ended(&mut self, node: NodeIndex) {
-        self.nodes[node] = Desk::default();
+        self.nodes[node] = Desk { run: self.next_run(), ..Desk::default() };
     }
 
     pub(super) fn healed(&mut self, at: Time) {
         self.calm = Some(Calm { since: at, elections: 0, sent: 0, arrived: 0, work: 0 });
     }
 
-    /// A node is told something.
-    pub(super) fn input(&mut self, node: NodeIndex, input: &Input) {
+    /// A client's first packet arrives at a node.
+    pub(super) fn opened(&mut self, node: NodeIndex, conn: ConnId) {
+        let place = conn.0 as usize;
+        if self.conns.len() <= place {
+            self.conns.resize(place + 1, Load::default());
+        }
+        self.conns[place] = Load { run: self.nodes[node].run, waiting: 0, watches: 0 };
+    }
+
+    /// A client's request does.
+    pub(super) fn asked(&mut self, node: NodeIndex, conn: ConnId, op: &Op) {
         let desk = &mut self.nodes[node];
-        match input {
-            Input::Open { conn, .. } => {
-                desk.conns.insert(*conn, Load::default());
-            }
-            Input::Request { conn, request } => {
-                if let Some(load) = desk.conns.get_mut(conn) {
-                    let watches = watches(&request.op);
-                    load.waiting += 1;
-                    load.watches += watches;
-                    desk.total.waiting += 1;
-                    desk.total.watches += watches;
-                }
-                if let Some(calm) = &mut self.calm {
-                    calm.work += 1;
-                }
-            }
-            Input::Gone { conn } => desk.close(*conn),
-            Input::Peer { message, .. } => {
-                if let Some(calm) = &mut self.calm
-                    && counts(message)
-                {
-                    calm.arrived += 1;
-                }
-            }
-            _ => {}
+        if let Some(load) = self.conns.get_mut(conn.0 as usize).filter(|load| load.run == desk.run) {
+            let watches = watches(op);
+            load.waiting += 1;
+            load.watches += watches as u32;
+            desk.waiting += 1;
+            desk.watches += watches;
+        }
+        if let Some(calm) = &mut self.calm {
+            calm.work += 1;
         }
     }
 
-    /// A node puts something out.
-    pub(super) fn output(&mut self, at: Time, node: NodeIndex, output: &Output) -> Checked {
+    /// A node answers a request.
+    pub(super) fn answered(&mut self, node: NodeIndex, conn: ConnId) {
         let desk = &mut self.nodes[node];
-        match output {
-            Output::Reply { conn, .. } => {
-                if let Some(load) = desk.conns.get_mut(conn) {
-                    load.waiting -= 1;
-                    desk.total.waiting -= 1;
-                }
-                Ok(())
-            }
-            Output::Close { conn, .. } => {
-                desk.close(*conn);
-                Ok(())
-            }
-            Output::Send { message, .. } => self.sent(at, message),
-            Output::Note(Note::Elected { .. }) => self.elected(at),
-            _ => Ok(()),
+        if let Some(load) = self.conns.get_mut(conn.0 as usize).filter(|load| load.run == desk.run) {
+            load.waiting -= 1;
+            desk.waiting -= 1;
         }
+    }
+
+    /// A connection of a node has ended, by whoever's wish.
+    pub(super) fn closed(&mut self, node: NodeIndex, conn: ConnId) {
+        let desk = &mut self.nodes[node];
+        if let Some(load) = self.conns.get_mut(conn.0 as usize).filter(|load| load.run == desk.run) {
+            desk.waiting -= load.waiting as usize;
+            desk.watches -= load.watches as usize;
+            *load = Load::default();
+        }
+    }
+
+    /// A message arrives at a node.
+    #[inline]
+    pub(super) fn arrived(&mut self, message: &PeerMessage) {
+        if let Some(calm) = &mut self.calm {
+            calm.arrived += u64::from(counts(message));
+        }
+    }
+
+    /// A node sends a message.
+    #[inline]
+    pub(super) fn sent(&mut self, at: Time, message: &PeerMessage) -> Checked {
+        if self.calm.is_some() { self.sent_in_calm(at, message) } else { Ok(()) }
     }
 
     /// An entry is proposed.
@@ -148,29 +165,30 @@ impl Bounds {
     }
 
     /// A node after a step, before what it puts out is told.
+    #[inline]
     pub(super) fn stepped(&mut self, node: NodeIndex, machine: &Node) -> Checked {
         let desk = &mut self.nodes[node];
         desk.steps += 1;
-        if !desk.steps.is_multiple_of(SHARE) {
-            return Ok(());
-        }
-        let total = desk.total;
-        let status = machine.status();
+        if desk.steps.is_multiple_of(SHARE) { self.look(node, machine) } else { Ok(()) }
+    }
+
+    /// Looks at what a node keeps.
+    fn look(&mut self, node: NodeIndex, machine: &Node) -> Checked {
+        let desk = &mut self.nodes[node];
         let (entries, _) = machine.log_size();
-        let executes = status.applied != desk.applied;
-        desk.applied = status.applied;
-        // What is not executed has to be kept; and at a leader what follows on a snapshot that is under way.
-        let follows = matches!(status.role, Role::Following { .. });
-        if follows && entries > self.window && status.last.epoch() == status.applied.epoch() {
-            let executed = entries.saturating_sub((status.last.0 - status.applied.0) as usize);
-            desk.untrimmed += u32::from(executes && executed > self.window);
-        } else {
-            desk.untrimmed = 0;
+        let applied = machine.state().applied();
+        let executes = applied != desk.applied;
+        desk.applied = applied;
+        // A whole status is only taken where there may be too much.
+        match if entries > self.window { executed(machine, entries) } else { None } {
+            Some(executed) => desk.untrimmed += u32::from(executes && executed > self.window),
+            None => desk.untrimmed = 0,
         }
-        let (seen, expected) = if status.outstanding > total.waiting {
-            (format!("{} requests wait", status.outstanding), format!("at most {}", total.waiting))
-        } else if status.watch_count > total.watches {
-            (format!("it keeps {} watches", status.watch_count), format!("at most {}", total.watches))
+        let (outstanding, set) = (machine.outstanding(), machine.watch_count());
+        let (seen, expected) = if outstanding > desk.waiting {
+            (format!("{outstanding} requests wait"), format!("at most {}", desk.waiting))
+        } else if set > desk.watches {
+            (format!("it keeps {set} watches"), format!("at most {}", desk.watches))
         } else if desk.untrimmed > UNTRIMMED_MAX {
             (format!("it keeps a log of {entries} entries"), format!("{} executed ones", self.window))
         } else {
@@ -184,7 +202,13 @@ impl Bounds {
         )
     }
 
-    fn elected(&mut self, at: Time) -> Checked {
+    fn next_run(&mut self) -> u32 {
+        self.runs += 1;
+        self.runs
+    }
+
+    /// A node is elected.
+    pub(super) fn elected(&mut self, at: Time) -> Checked {
         let Some(calm) = &mut self.calm else { return Ok(()) };
         calm.elections += 1;
         let most = ELECTIONS + ((at - calm.since) / ELECTION_EVERY) as u32;
@@ -199,7 +223,7 @@ impl Bounds {
         )
     }
 
-    fn sent(&mut self, at: Time, message: &PeerMessage) -> Checked {
+    fn sent_in_calm(&mut self, at: Time, message: &PeerMessage) -> Checked {
         let Some(calm) = &mut self.calm else { return Ok(()) };
         calm.sent += u64::from(counts(message));
         if !calm.sent.is_multiple_of(LOOK_EVERY) {
@@ -226,17 +250,17 @@ impl Bounds {
     }
 }
 
-fn counts(message: &PeerMessage) -> bool {
-    !matches!(message, PeerMessage::SnapshotChunk { .. } | PeerMessage::SnapshotReceived { .. })
+/// Of so many entries that a follower keeps, those that it has executed. What is not executed has to be kept; and at a
+/// leader what follows on a snapshot that is under way.
+fn executed(machine: &Node, entries: usize) -> Option<usize> {
+    let status = machine.status();
+    let follows = matches!(status.role, Role::Following { .. });
+    (follows && status.last.epoch() == status.applied.epoch())
+        .then(|| entries.saturating_sub((status.last.0 - status.applied.0) as usize))
 }
 
-impl Desk {
-    fn close(&mut self, conn: ConnId) {
-        if let Some(load) = self.conns.remove(&conn) {
-            self.total.waiting -= load.waiting;
-            self.total.watches -= load.watches;
-        }
-    }
+fn counts(message: &PeerMessage) -> bool {
+    !matches!(message, PeerMessage::SnapshotChunk { .. } | PeerMessage::SnapshotReceived { .. })
 }
 
 /// How many watches a request may set.

@@ -1,32 +1,44 @@
 //! What clients are told: in order, fresh enough, and what the model says; and what becomes of all that they ask for,
 //! answered or not.
+//!
+//! ```text
+//!   asked   a request, as it is kept until it is executed and answered
+//! ```
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+mod asked;
+
+use std::collections::{HashMap, VecDeque};
 
 use vivarium_core::api::{
     ConnectRequest, ConnectResponse, Id, Op, Reply, Request, Response, WatchedEvent, perms,
 };
-use vivarium_core::entry::{Body, Command, Entry, Write};
+use vivarium_core::entry::{Body, Command, Entry};
 use vivarium_core::error::ErrorCode;
+use vivarium_core::hash::Keyed;
 use vivarium_core::ids::{ConnId, Origin, SessionId, Zxid};
 use vivarium_sim::client::workload::USERS;
 use vivarium_sim::world::address;
 use vivarium_sim::{ClientIndex, Schedule, Violation};
 
-use super::model::{Model, Node, Outcome};
-use super::order::{Asked, History, Record};
+use super::model::{Model, Outcome, Path};
+use super::order::{self, History, Record};
 use super::violation;
 use super::watches::{Renewal, Watches};
+use asked::{Asked, Lists, Wanted};
 
 /// All connections of all clients.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Clients {
-    conns: BTreeMap<ConnId, Conn>,
-    /// The writes of each connection, also of those that have ended, that have not been executed: oldest first.
-    writes: BTreeMap<ConnId, VecDeque<Arc<Pending>>>,
+    /// Those of which something is still to come: a few. Memory of others is kept for those that follow,
+    conns: Vec<Conn>,
+    free: Vec<usize>,
+    /// and a connection's place is found by its number.
+    places: Vec<Option<u32>>,
+    lists: Lists,
     /// Which connection an entry has attached to its session.
-    owners: BTreeMap<Origin, ConnId>,
+    owners: HashMap<Origin, ConnId, Keyed>,
+    /// The address of each client. They outlive the run.
+    addresses: Vec<String>,
     /// The highest zxid that each client has been told.
     seen: Vec<i64>,
     /// The highest zxid that any client has been told. Whatever is asked from now on comes after it.
@@ -39,56 +51,80 @@ pub struct Clients {
 #[derive(Clone, Debug)]
 struct Conn {
     client: ClientIndex,
+    /// Whether the client still listens.
+    open: bool,
     hello: ConnectRequest,
     session: Option<SessionId>,
-    pending: VecDeque<Arc<Pending>>,
+    /// What was asked, and is not answered, or is a write that nobody has executed: oldest first.
+    asked: VecDeque<Asked>,
     /// How many writes were sent.
     writes: u32,
-    /// Identities, once their auth packets are sent,
-    ids: Arc<[Id]>,
-    /// and once they are confirmed.
-    confirmed: Arc<[Id]>,
+    /// Identities, once their auth packets are sent: what is asked from then on has them all. One that is confirmed
+    /// comes before those that are not yet.
+    ids: Vec<Id>,
+    /// How many of them are confirmed.
+    confirmed: usize,
     watches: Watches,
     /// Notifications of a setWatches whose reply has not come.
     renewed: Vec<WatchedEvent>,
 }
 
-/// A request without an answer.
-#[derive(Debug)]
-struct Pending {
-    request: Request,
-    /// The highest zxid that any client had been told when it was sent.
-    told: Zxid,
-    ids: Arc<[Id]>,
-    /// Which of the connection's writes it is.
-    write: u32,
-}
-
 type Checked = Result<(), Box<Violation>>;
 
+impl Default for Clients {
+    fn default() -> Clients {
+        Clients {
+            conns: Vec::new(),
+            free: Vec::new(),
+            places: Vec::new(),
+            lists: Lists::default(),
+            owners: HashMap::with_hasher(Keyed::new(0)),
+            addresses: Vec::new(),
+            seen: Vec::new(),
+            told: Zxid::ZERO,
+            superuser: false,
+            timeouts: (0, 0),
+        }
+    }
+}
+
 impl Clients {
+    /// Forgets the last run.
     pub(super) fn begin(&mut self, schedule: &Schedule) {
+        self.free.clear();
+        self.free.extend(0..self.conns.len());
+        self.conns.iter_mut().for_each(|conn| conn.asked.clear());
+        self.places.clear();
+        self.lists.clear();
+        self.owners.clear();
+        self.seen.clear();
+        self.told = Zxid::ZERO;
         self.superuser = schedule.superuser;
         self.timeouts = (schedule.limits.session_timeout_min_ms, schedule.limits.session_timeout_max_ms);
     }
 
     pub(super) fn connecting(&mut self, client: ClientIndex, conn: ConnId, hello: &ConnectRequest) {
-        let ids: Arc<[Id]> = [Id { scheme: "ip".into(), id: address(client).to_string() }].into();
         if self.seen.len() <= client {
             self.seen.resize(client + 1, 0);
         }
-        let state = Conn {
-            client,
-            hello: hello.clone(),
-            session: None,
-            pending: VecDeque::new(),
-            writes: 0,
-            ids: ids.clone(),
-            confirmed: ids,
-            watches: Watches::default(),
-            renewed: Vec::new(),
+        let known = self.addresses.len();
+        self.addresses.extend((known..=client).map(|client| address(client).to_string()));
+        let address = &self.addresses[client];
+        let number = conn.0 as usize;
+        if self.places.len() <= number {
+            self.places.resize(number + 1, None);
+        }
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.conns[place].begin(client, address, hello);
+                place
+            }
+            None => {
+                self.conns.push(Conn::new(client, address, hello));
+                self.conns.len() - 1
+            }
         };
-        self.conns.insert(conn, state);
+        self.places[number] = Some(place as u32);
     }
 
     /// A server confirms a session, with the entry that it has executed last: that entry must have made the session, or
@@ -103,7 +139,7 @@ impl Clients {
             return Ok(());
         }
         if let Some(record) = executed
-            && record.outcome.is_ok()
+            && record.told.is_ok()
             && let Body::Command(
                 Command::CreateSession { session, password, timeout_ms }
                 | Command::Attach { session, password, timeout_ms },
@@ -122,26 +158,45 @@ impl Clients {
     }
 
     /// A request of a client is executed for the first time anywhere: it must be the next one of its connection, as it
-    /// was asked, whether its client will ever hear of it or not.
-    pub(super) fn executed(&mut self, entry: &Entry) -> Result<Option<Asked>, Box<Violation>> {
-        let Body::Command(Command::Request { owner, ids, write, .. }) = &entry.body else { return Ok(None) };
-        let conn = self.owners.get(owner).copied();
-        let writes = conn.and_then(|conn| self.writes.get_mut(&conn));
-        let next = writes.as_ref().and_then(|writes| writes.front());
-        if let (Some(conn), Some(next)) = (conn, next)
-            && is_same(&next.request.op, write)
-            && same_ids(ids, &next.ids)
-        {
-            let number = next.write;
-            writes.expect("it has a next one").pop_front();
-            return Ok(Some(Asked { conn, number }));
+    /// was asked, whether its client will ever hear of it or not. Gives the path that it writes to, too.
+    pub(super) fn executed(
+        &mut self,
+        entry: &Entry,
+        model: &Model,
+    ) -> Result<(Option<order::Asked>, Option<Path>), Box<Violation>> {
+        let Body::Command(Command::Request { owner, ids, write, .. }) = &entry.body else {
+            return Ok((None, None));
+        };
+        let owner = self.owners.get(owner).copied();
+        let place = owner.and_then(|conn| self.places.get(conn.0 as usize).copied().flatten());
+        let found = place.and_then(|place| {
+            let asked = &self.conns[place as usize].asked;
+            Some((place as usize, asked.iter().position(|asked| asked.write > 0 && !asked.executed)?))
+        });
+        if let (Some(conn), Some((place, next))) = (owner, found) {
+            let state = &mut self.conns[place];
+            let asked = &mut state.asked[next];
+            if asked.wanted.is(write, model, &self.lists) && same_ids(ids, &state.ids[..asked.ids]) {
+                asked.executed = true;
+                let known = (order::Asked { conn, number: asked.write }, asked.wanted.path());
+                self.settle(conn, place);
+                return Ok((Some(known.0), known.1));
+            }
         }
         violation(
             "exactly-once",
             "what clients ask for is executed in their order, and at most once",
-            format!("{entry:?}, of connection {conn:?}"),
-            match next {
-                Some(next) => format!("{:?} as {:?}, which it has asked for next", next.request.op, next.ids),
+            format!("{entry:?}, of connection {owner:?}"),
+            match found {
+                Some((place, next)) => {
+                    let state = &self.conns[place];
+                    let next = &state.asked[next];
+                    format!(
+                        "{:?} as {:?}, which it has asked for next",
+                        next.wanted.op(model, &self.lists),
+                        &state.ids[..next.ids]
+                    )
+                }
                 None => "nothing more: it has asked for nothing else".into(),
             },
         )
@@ -149,7 +204,8 @@ impl Clients {
 
     /// The handshake is answered (sections 1.5 and 7).
     pub(super) fn connected(&mut self, conn: ConnId, response: &ConnectResponse, model: &Model) -> Checked {
-        let state = self.conns.get_mut(&conn).expect("who is answered has connected");
+        let place = self.place(conn);
+        let state = &mut self.conns[place];
         let hello = &state.hello;
         let known = model.session(hello.session);
         let right = known.is_some_and(|known| {
@@ -195,34 +251,40 @@ impl Clients {
         }
     }
 
-    pub(super) fn sent(&mut self, conn: ConnId, request: &Request) {
-        let state = self.conns.get_mut(&conn).expect("who asks has connected");
-        if let Some(ids) = identities(&request.op, self.superuser) {
-            add(&mut state.ids, ids);
+    pub(super) fn sent(&mut self, conn: ConnId, request: &Request, model: &mut Model) {
+        let place = self.place(conn);
+        let state = &mut self.conns[place];
+        if matches!(request.op, Op::Auth { .. }) {
+            for id in identities(&request.op, self.superuser).unwrap_or_default() {
+                if !state.ids.contains(&id) {
+                    state.ids.push(id);
+                }
+            }
         }
         let is_write = is_write(&request.op);
         state.writes += u32::from(is_write);
-        let pending = Arc::new(Pending {
-            request: request.clone(),
+        state.asked.push_back(Asked {
+            xid: request.xid,
+            write: if is_write { state.writes } else { 0 },
+            ids: state.ids.len(),
             told: self.told,
-            ids: state.ids.clone(),
-            write: state.writes,
+            answered: false,
+            executed: false,
+            wanted: Wanted::of(&request.op, model, &mut self.lists),
         });
-        if is_write {
-            self.writes.entry(conn).or_default().push_back(pending.clone());
-        }
-        state.pending.push_back(pending);
     }
 
     pub(super) fn lost(&mut self, conn: ConnId) {
-        self.conns.remove(&conn);
-        if self.writes.get(&conn).is_some_and(VecDeque::is_empty) {
-            self.writes.remove(&conn);
-        }
+        let place = self.place(conn);
+        let state = &mut self.conns[place];
+        state.open = false;
+        state.asked.iter_mut().for_each(|asked| asked.answered = true);
+        self.settle(conn, place);
     }
 
     pub(super) fn notified(&mut self, conn: ConnId, event: &WatchedEvent, model: &mut Model) -> Checked {
-        let state = self.conns.get_mut(&conn).expect("who is notified has connected");
+        let place = self.place(conn);
+        let state = &mut self.conns[place];
         if event.zxid == -1 {
             state.renewed.push(event.clone());
             return Ok(());
@@ -237,23 +299,43 @@ impl Clients {
         history: &mut History,
         model: &mut Model,
     ) -> Checked {
-        let state = self.conns.get_mut(&conn).expect("who is answered has connected");
-        let Some(pending) = state.take_pending(reply) else {
+        let place = self.place(conn);
+        let state = &mut self.conns[place];
+        let Some(which) = state.answered_by(reply) else {
+            let first = state.asked.iter().find(|asked| !asked.answered);
             return violation(
                 "fifo",
                 "requests of a connection are answered in their order",
                 format!("{reply:?}"),
-                format!("an answer to {:?}", state.pending.front()),
+                format!("an answer to {:?}", first.map(|asked| asked.wanted.op(model, &self.lists))),
             );
         };
-        let op = &pending.request.op;
-        match op {
-            Op::Auth { .. } => return state.authenticated(op, reply, self.superuser),
-            Op::Unknown { .. } => {
-                return expect_exactly(reply, -1, &Err(ErrorCode::Unimplemented), op);
+        state.asked[which].answered = true;
+        match &state.asked[which].wanted {
+            Wanted::Other(op) if matches!(**op, Op::Auth { .. }) => {
+                state.authenticated(which, reply)?;
             }
-            _ => {}
+            Wanted::Other(op) if matches!(**op, Op::Unknown { .. }) => {
+                expect_exactly(reply, -1, &Err(ErrorCode::Unimplemented), op)?;
+            }
+            _ => self.check_reply(conn, place, which, reply, history, model)?,
         }
+        self.settle(conn, place);
+        Ok(())
+    }
+
+    /// A reply that knows of the tree.
+    fn check_reply(
+        &mut self,
+        conn: ConnId,
+        place: usize,
+        which: usize,
+        reply: &Reply,
+        history: &mut History,
+        model: &mut Model,
+    ) -> Checked {
+        let state = &mut self.conns[place];
+        let asked = &state.asked[which];
         let zxid = Zxid(reply.zxid as u64);
         let seen = &mut self.seen[state.client];
         *seen = (*seen).max(state.hello.last_zxid_seen);
@@ -261,100 +343,178 @@ impl Clients {
             return violation(
                 "monotonic",
                 "a client never goes back in time, on whichever server",
-                format!("{reply:?} to {op:?}"),
+                format!("{reply:?} to {:?}", asked.wanted.op(model, &self.lists)),
                 format!("a zxid of at least {seen:#x}, which it has seen"),
             );
         }
-        if !history.contains(zxid) {
+        let Some(position) = history.position(zxid) else {
             return violation(
                 "integrity",
                 "the zxid of a reply is one that is committed",
-                format!("{reply:?} to {op:?}"),
+                format!("{reply:?} to {:?}", asked.wanted.op(model, &self.lists)),
                 format!("a zxid of the history, which ends at {:?}", history.last()),
             );
-        }
+        };
         *seen = reply.zxid;
         // What this reply knows of must have been told before, own changes included.
-        state.watches.replied(zxid, model)?;
-        if is_write(op) {
-            check_write(conn, &pending, reply, history)?;
+        state.watches.replied(zxid, &state.ids, model)?;
+        if asked.write > 0 {
+            check_write(conn, asked, reply, history, position, model, &self.lists)?;
         } else {
-            state.check_read(&pending, reply, zxid, model)?;
+            state.check_read(which, reply, zxid, model, &self.lists)?;
         }
         self.told = self.told.max(zxid);
         Ok(())
     }
+
+    /// The place of a connection that its client has open.
+    #[inline]
+    fn place(&self, conn: ConnId) -> usize {
+        let place = self.places.get(conn.0 as usize).copied().flatten();
+        let place = place.expect("who asks or is answered has connected") as usize;
+        assert!(self.conns[place].open, "and listens");
+        place
+    }
+
+    /// Forgets what is over.
+    #[inline]
+    fn settle(&mut self, conn: ConnId, place: usize) {
+        let state = &mut self.conns[place];
+        while state.asked.front().is_some_and(Asked::is_over) {
+            state.asked.pop_front();
+        }
+        if !state.open {
+            self.settle_closed(conn, place);
+        }
+    }
+
+    fn settle_closed(&mut self, conn: ConnId, place: usize) {
+        let state = &mut self.conns[place];
+        state.asked.retain(|asked| !asked.is_over());
+        if state.asked.is_empty() {
+            self.free.push(place);
+            self.places[conn.0 as usize] = None;
+        }
+    }
 }
 
 impl Conn {
-    /// The request that a reply answers: the oldest; but auth replies may overtake.
-    fn take_pending(&mut self, reply: &Reply) -> Option<Arc<Pending>> {
-        let is_auth = |pending: &Arc<Pending>| matches!(pending.request.op, Op::Auth { .. });
-        let front = self.pending.front()?;
-        if front.request.xid == reply.xid {
-            return self.pending.pop_front();
+    fn new(client: ClientIndex, address: &str, hello: &ConnectRequest) -> Conn {
+        Conn {
+            client,
+            open: true,
+            hello: hello.clone(),
+            session: None,
+            asked: VecDeque::new(),
+            writes: 0,
+            ids: vec![Id { scheme: "ip".into(), id: address.into() }],
+            confirmed: 1,
+            watches: Watches::default(),
+            renewed: Vec::new(),
         }
-        let place = self.pending.iter().position(is_auth)?;
-        if self.pending[place].request.xid == reply.xid { self.pending.remove(place) } else { None }
     }
 
-    fn authenticated(&mut self, op: &Op, reply: &Reply, superuser: bool) -> Checked {
-        match identities(op, superuser) {
-            Some(ids) => {
-                add(&mut self.confirmed, ids);
+    /// Another connection takes over the memory of one that is over.
+    fn begin(&mut self, client: ClientIndex, address: &str, hello: &ConnectRequest) {
+        self.ids.truncate(1);
+        self.ids[0].id.clear();
+        self.ids[0].id.push_str(address);
+        self.client = client;
+        self.open = true;
+        self.hello = hello.clone();
+        self.session = None;
+        self.asked.clear();
+        self.writes = 0;
+        self.confirmed = 1;
+        self.watches.clear();
+        self.renewed.clear();
+    }
+
+    /// The request that a reply answers: the oldest; but auth replies may overtake.
+    fn answered_by(&self, reply: &Reply) -> Option<usize> {
+        let waits = |asked: &Asked| !asked.answered;
+        let first = self.asked.iter().position(waits)?;
+        if self.asked[first].xid == reply.xid {
+            return Some(first);
+        }
+        let auth = self.asked.iter().position(|asked| waits(asked) && asked.wanted.is_auth())?;
+        (self.asked[auth].xid == reply.xid).then_some(auth)
+    }
+
+    fn authenticated(&mut self, which: usize, reply: &Reply) -> Checked {
+        let asked = &self.asked[which];
+        let Wanted::Other(op) = &asked.wanted else { unreachable!("an auth packet") };
+        match proves(op) {
+            Some(_) => {
+                // Auth packets are answered in their order: all that this client was when it sent this one is confirmed.
+                self.confirmed = self.confirmed.max(asked.ids);
                 expect_exactly(reply, 0, &Ok(Response::Empty), op)
             }
             None => expect_exactly(reply, 0, &Err(ErrorCode::AuthFailed), op),
         }
     }
 
-    fn check_read(&mut self, pending: &Pending, reply: &Reply, zxid: Zxid, model: &mut Model) -> Checked {
-        let op = &pending.request.op;
-        match op {
-            Op::Sync { .. } if zxid < pending.told => {
+    fn check_read(
+        &mut self,
+        which: usize,
+        reply: &Reply,
+        zxid: Zxid,
+        model: &mut Model,
+        lists: &Lists,
+    ) -> Checked {
+        let Conn { asked, watches, renewed, ids, confirmed, .. } = self;
+        let asked = &asked[which];
+        match &asked.wanted {
+            Wanted::Sync { .. } if zxid < asked.told => {
                 return violation(
                     "sync",
                     "after a sync a client sees all that anybody had been told when it asked",
                     format!("a sync passed at {zxid:?}"),
-                    format!("at least {:?}", pending.told),
+                    format!("at least {:?}", asked.told),
                 );
             }
-            Op::SetWatches { relative_zxid, data, exist, child } => {
-                let renewal = Renewal::new(model, zxid, *relative_zxid, data, exist, child);
-                let seen: Vec<_> =
-                    self.renewed.drain(..).map(|event| (event.kind, event.path.to_string())).collect();
-                if seen != renewal.events {
-                    return violation(
-                        "watch-renewal",
-                        "setWatches tells at once what has changed meanwhile, and sets the rest",
-                        format!("{seen:?} for {op:?} at {zxid:?}"),
-                        format!("{:?}", renewal.events),
-                    );
-                }
-                for (path, child) in renewal.set {
-                    self.watches.add(model.path(&path), child, zxid, &self.confirmed);
+            Wanted::Other(op) => {
+                if let Op::SetWatches { relative_zxid, data, exist, child } = &**op {
+                    let renewal = Renewal::new(model, zxid, *relative_zxid, data, exist, child);
+                    let seen: Vec<_> =
+                        renewed.drain(..).map(|event| (event.kind, event.path.to_string())).collect();
+                    if seen != renewal.events {
+                        return violation(
+                            "watch-renewal",
+                            "setWatches tells at once what has changed meanwhile, and sets the rest",
+                            format!("{seen:?} for {op:?} at {zxid:?}"),
+                            format!("{:?}", renewal.events),
+                        );
+                    }
+                    for (path, child) in renewal.set {
+                        watches.add(model.path(&path), child, zxid, *confirmed);
+                    }
                 }
             }
             _ => {}
         }
-        if !sees(model, op, &pending.ids, zxid, &reply.result) {
+        if !sees(model, &asked.wanted, &ids[..asked.ids], zxid, &reply.result) {
             return violation(
                 "reads",
                 "a read answered at some zxid sees the state at that zxid",
-                format!("{reply:?} to {op:?} of {:?}", pending.ids),
-                match target(op) {
-                    Some((path, _)) => format!("what {path:?} was then: {:?}", model.at(path, zxid)),
+                format!("{reply:?} to {:?} of {:?}", asked.wanted.op(model, lists), &ids[..asked.ids]),
+                match target(&asked.wanted) {
+                    Some((path, _)) => format!(
+                        "what {:?} was then: {:?}, with the children {:?} and the ACL {:?}",
+                        model.name(path),
+                        model.at(path, zxid),
+                        model.children(path, zxid).iter().map(|child| model.name(*child)).collect::<Vec<_>>(),
+                        model.at(path, zxid).map(|node| model.acl(node)),
+                    ),
                     None => "its one answer".into(),
                 },
             );
         }
-        match (op, &reply.result) {
-            (Op::Exists { path, watch: true }, Ok(_) | Err(ErrorCode::NoNode))
-            | (Op::GetData { path, watch: true }, Ok(_)) => {
-                self.watches.add(model.path(path), false, zxid, &self.confirmed);
-            }
-            (Op::GetChildren { path, watch: true, .. }, Ok(_)) => {
-                self.watches.add(model.path(path), true, zxid, &self.confirmed);
+        match (&asked.wanted, &reply.result) {
+            (Wanted::Exists { path, watch: true }, Ok(_) | Err(ErrorCode::NoNode))
+            | (Wanted::Data { path, watch: true }, Ok(_)) => watches.add(*path, false, zxid, *confirmed),
+            (Wanted::Children { path, watch: true, .. }, Ok(_)) => {
+                watches.add(*path, true, zxid, *confirmed);
             }
             _ => {}
         }
@@ -363,44 +523,47 @@ impl Conn {
 }
 
 /// What a read is of, and which permission it needs, one of them (section 8.4).
-fn target(op: &Op) -> Option<(&str, i32)> {
-    match op {
-        Op::Exists { path, .. } | Op::GetData { path, .. } | Op::GetChildren { path, .. } => {
-            Some((path, perms::READ))
+fn target(wanted: &Wanted) -> Option<(Path, i32)> {
+    match wanted {
+        Wanted::Exists { path, .. } | Wanted::Data { path, .. } | Wanted::Children { path, .. } => {
+            Some((*path, perms::READ))
         }
-        Op::GetAcl { path } => Some((path, perms::READ | perms::ADMIN)),
+        Wanted::Acl { path } => Some((*path, perms::READ | perms::ADMIN)),
         _ => None,
     }
 }
 
 /// Whether a read that was answered at some zxid has the result that it must have.
-fn sees(model: &Model, op: &Op, ids: &[Id], zxid: Zxid, result: &Outcome) -> bool {
-    let Some((path, wanted)) = target(op) else {
-        return match (op, result) {
-            (Op::Sync { path }, Ok(Response::Sync(echoed))) => path == echoed,
-            (Op::SetWatches { .. } | Op::Ping, Ok(Response::Empty)) => true,
-            (Op::Malformed { .. }, Err(code)) => *code == ErrorCode::MarshallingError,
+fn sees(model: &Model, wanted: &Wanted, ids: &[Id], zxid: Zxid, result: &Outcome) -> bool {
+    let Some((path, permission)) = target(wanted) else {
+        return match (wanted, result) {
+            (Wanted::Sync { path }, Ok(Response::Sync(echoed))) => {
+                path.map(|path| model.name(path)) == echoed.as_deref()
+            }
+            (Wanted::Other(op), result) => match (&**op, result) {
+                (Op::SetWatches { .. } | Op::Ping, Ok(Response::Empty)) => true,
+                (Op::Malformed { .. }, Err(code)) => *code == ErrorCode::MarshallingError,
+                _ => false,
+            },
             _ => false,
         };
     };
     let Some(node) = model.at(path, zxid) else { return *result == Err(ErrorCode::NoNode) };
-    if !node.allows(wanted, ids) {
+    if !model.allows(node, permission, ids) {
         return *result == Err(ErrorCode::NoAuth);
     }
     let Ok(response) = result else { return false };
-    let named = |names: &[String], node: &Node| {
-        let children = model.children(node);
-        children.len() == names.len() && children.zip(names).all(|(child, name)| child == name)
-    };
-    match (op, response) {
-        (Op::Exists { .. }, Response::Stat(stat)) => *stat == node.stat,
-        (Op::GetData { .. }, Response::Data(data, stat)) => (data, stat) == (&node.data, &node.stat),
-        (Op::GetChildren { stat: false, .. }, Response::Children(names)) => named(names, node),
-        (Op::GetChildren { stat: true, .. }, Response::ChildrenStat(names, stat)) => {
-            *stat == node.stat && named(names, node)
+    match (wanted, response) {
+        (Wanted::Exists { .. }, Response::Stat(stat)) => *stat == node.stat,
+        (Wanted::Data { .. }, Response::Data(data, stat)) => (data, stat) == (&node.data, &node.stat),
+        (Wanted::Children { stat: false, .. }, Response::Children(names)) => {
+            model.had_children(path, zxid, names)
         }
-        (Op::GetAcl { .. }, Response::Acl(acl, stat)) => {
-            *stat == node.stat && acl[..] == node.acl_for(ids)[..]
+        (Wanted::Children { stat: true, .. }, Response::ChildrenStat(names, stat)) => {
+            *stat == node.stat && model.had_children(path, zxid, names)
+        }
+        (Wanted::Acl { .. }, Response::Acl(acl, stat)) => {
+            *stat == node.stat && acl[..] == model.acl_for(node, ids)[..]
         }
         _ => false,
     }
@@ -408,32 +571,43 @@ fn sees(model: &Model, op: &Op, ids: &[Id], zxid: Zxid, result: &Outcome) -> boo
 
 /// A write's reply names an entry of the history: this very write, with the outcome that the model gives it. That it
 /// comes after all that had been answered when it was asked follows: it was asked before it was first executed.
-fn check_write(conn: ConnId, pending: &Pending, reply: &Reply, history: &mut History) -> Checked {
-    let op = &pending.request.op;
-    let zxid = Zxid(reply.zxid as u64);
-    let twice = history.answer(zxid);
-    let Some(record) = history.record(zxid) else {
+fn check_write(
+    conn: ConnId,
+    asked: &Asked,
+    reply: &Reply,
+    history: &mut History,
+    position: order::Position,
+    model: &Model,
+    lists: &Lists,
+) -> Checked {
+    let twice = position > 0 && history.answer(position);
+    let Some(record) = history.executed_at(position) else {
         return violation(
             "writes",
             "the answer to a write names its entry in the history",
-            format!("{reply:?} to {op:?}"),
+            format!("{reply:?} to {:?}", asked.wanted.op(model, lists)),
             "the zxid of an entry".into(),
         );
     };
-    if twice || record.asked != Some(Asked { conn, number: pending.write }) {
+    if twice || record.asked != Some(order::Asked { conn, number: asked.write }) {
         return violation(
             "writes",
             "the answer to a write names its entry in the history, and no entry answers two",
-            format!("{reply:?} to {op:?}, {conn:?}'s write {}, names {:?}", pending.write, record.entry),
+            format!(
+                "{reply:?} to {:?}, {conn:?}'s write {}, names {:?}",
+                asked.wanted.op(model, lists),
+                asked.write,
+                record.entry
+            ),
             format!("the zxid of that very write; this one is {:?}", record.asked),
         );
     }
-    if reply.result != *record.outcome || reply.result == Err(ErrorCode::SessionMoved) {
+    if !model.is_told(&record.told, &reply.result) || reply.result == Err(ErrorCode::SessionMoved) {
         return violation(
             "writes-linearizable",
             "a write has the outcome that it has when the history is executed one by one",
-            format!("{reply:?} to {op:?}, entry {:?}", record.entry),
-            format!("{:?}", record.outcome),
+            format!("{reply:?} to {:?}, entry {:?}", asked.wanted.op(model, lists), record.entry),
+            format!("{:?}", model.outcome(&record.told)),
         );
     }
     Ok(())
@@ -473,43 +647,22 @@ fn is_write(op: &Op) -> bool {
     }
 }
 
-/// Whether an entry is what a client asked for.
-fn is_same(op: &Op, write: &Write) -> bool {
-    match (op, write) {
-        (Op::Create(asked), Write::Create(done)) => asked == done,
-        (Op::Delete { path, version }, Write::Delete { path: p, version: v }) => (path, version) == (p, v),
-        (Op::SetData { path, data, version }, Write::SetData { path: p, data: d, version: v }) => {
-            (path, data, version) == (p, d, v)
-        }
-        (Op::SetAcl { path, acl, version }, Write::SetAcl { path: p, acl: a, version: v }) => {
-            (path, acl, version) == (p, a, v)
-        }
-        (Op::Multi(asked), Write::Multi(done)) => asked == done,
-        (Op::CloseSession, Write::Close) => true,
-        (Op::Malformed { write: true }, Write::Fail(ErrorCode::MarshallingError)) => true,
-        _ => false,
-    }
-}
-
 fn same_ids(some: &[Id], others: &[Id]) -> bool {
     some.len() == others.len() && some.iter().all(|id| others.contains(id))
 }
 
+/// The user whose an auth packet is, if it is one's.
+fn proves(op: &Op) -> Option<usize> {
+    let Op::Auth { scheme: Some(scheme), token: Some(token) } = op else { return None };
+    USERS.iter().position(|(user, _)| scheme == "digest" && user.as_bytes() == &token[..])
+}
+
 /// The identities that an auth packet proves; `None` when it proves nothing, or is none.
 fn identities(op: &Op, superuser: bool) -> Option<Vec<Id>> {
-    let Op::Auth { scheme: Some(scheme), token: Some(token) } = op else { return None };
-    let user = USERS.iter().position(|(user, _)| scheme == "digest" && user.as_bytes() == &token[..])?;
+    let user = proves(op)?;
     let mut ids = vec![Id { scheme: "digest".into(), id: USERS[user].1.into() }];
     if superuser && user == 1 {
         ids.push(Id { scheme: "super".into(), id: String::new() });
     }
     Some(ids)
-}
-
-fn add(ids: &mut Arc<[Id]>, more: Vec<Id>) {
-    for id in more {
-        if !ids.contains(&id) {
-            *ids = ids.iter().cloned().chain([id]).collect();
-        }
-    }
 }

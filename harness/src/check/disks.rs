@@ -26,6 +26,8 @@ pub struct Shadow {
     base: Zxid,
     /// What follows: stretches of entries without gaps, ascending.
     log: Vec<Stretch>,
+    /// The epoch of the newest entry, in the log or in the snapshot.
+    newest: Epoch,
 }
 
 /// Entries numbered without gaps.
@@ -76,6 +78,7 @@ impl Disk {
     }
 
     /// A write has become durable.
+    #[inline]
     pub fn synced(&mut self, write: &Write) {
         self.durable.apply(write);
     }
@@ -96,6 +99,7 @@ impl Disk {
             disk.base = disk.snapshot;
             disk.log.clear();
         }
+        disk.look_at_end();
         let recovered = &recovery.recovered;
         let snapshot = recovered.snapshot.as_ref().map_or(Zxid::ZERO, |(zxid, _)| *zxid);
         let mut entries = Shadow::default();
@@ -128,6 +132,7 @@ impl Disk {
     }
 
     /// A node writes: it must fit what was written before.
+    #[inline]
     pub fn write(&mut self, node: PeerId, write: &Write, history: &History) -> Checked {
         self.check_write(node, write, history)?;
         self.written.apply(write);
@@ -135,6 +140,7 @@ impl Disk {
     }
 
     /// A node says something to a peer: what it promises is durable, and what it has promised it keeps.
+    #[inline]
     pub fn said(&self, node: PeerId, to: PeerId, message: &PeerMessage) -> Checked {
         match message {
             PeerMessage::Vow(vow) => self.check_vow(node, to, vow.get()),
@@ -161,7 +167,21 @@ impl Disk {
         }
     }
 
+    #[inline]
     fn check_write(&self, node: PeerId, write: &Write, history: &History) -> Checked {
+        let disk = &self.written;
+        let last = disk.last();
+        if let Write::Append(entry) = write
+            && entry.zxid > last
+            && entry.zxid.epoch() <= disk.promise().0
+        {
+            return Ok(());
+        }
+        self.check_rare(node, write, history)
+    }
+
+    /// Anything but an entry that fits.
+    fn check_rare(&self, node: PeerId, write: &Write, history: &History) -> Checked {
         let disk = &self.written;
         let last = disk.last();
         let problem = match write {
@@ -278,11 +298,18 @@ impl Disk {
 
     /// A node that has promised an epoch to another neither follows nor leads an older one. A leader that opens a new
     /// epoch without an election goes on in the old one until a quorum has promised.
-    fn check_kept(&self, node: PeerId, leader: PeerId, epoch: Epoch, what: &impl std::fmt::Debug) -> Checked {
+    #[inline]
+    fn check_kept(&self, node: PeerId, leader: PeerId, epoch: Epoch, what: &dyn std::fmt::Debug) -> Checked {
         let (promised, promised_to) = self.durable.promise();
         if epoch >= promised || promised_to.is_none_or(|to| to == leader) {
             return Ok(());
         }
+        self.not_kept(node, what)
+    }
+
+    #[cold]
+    fn not_kept(&self, node: PeerId, what: &dyn std::fmt::Debug) -> Checked {
+        let (promised, promised_to) = self.durable.promise();
         violation(
             "promise-kept",
             "whoever has promised an epoch to a candidate neither follows nor leads an older one",
@@ -299,15 +326,16 @@ impl Shadow {
     }
 
     /// The end of the log.
+    #[inline]
     pub fn last(&self) -> Zxid {
         self.log.last().map_or(self.base, |stretch| stretch.last)
     }
 
     /// The newest promise: the last one written, unless there is history of a later epoch, which nobody has without
     /// following its leader.
+    #[inline]
     fn promise(&self) -> (Epoch, Option<PeerId>) {
-        let newest = self.last().max(self.snapshot).epoch();
-        if newest > self.promised { (newest, None) } else { (self.promised, self.candidate) }
+        if self.newest > self.promised { (self.newest, None) } else { (self.promised, self.candidate) }
     }
 
     fn contains(&self, zxid: Zxid) -> bool {
@@ -322,13 +350,19 @@ impl Shadow {
     }
 
     fn append(&mut self, zxid: Zxid) {
+        self.newest = zxid.max(self.snapshot).epoch();
         match self.log.last_mut() {
             Some(stretch) if stretch.last.0 + 1 == zxid.0 => stretch.last = zxid,
             _ => self.log.push(Stretch { first: zxid, last: zxid }),
         }
     }
 
+    #[inline]
     fn apply(&mut self, write: &Write) {
+        if let Write::Append(entry) = write { self.append(entry.zxid) } else { self.apply_rare(write) }
+    }
+
+    fn apply_rare(&mut self, write: &Write) {
         match write {
             Write::Append(entry) => self.append(entry.zxid),
             Write::Promise { epoch, candidate } => {
@@ -359,5 +393,11 @@ impl Shadow {
                 }
             }
         }
+        self.look_at_end();
+    }
+
+    /// The end of the log or the snapshot may be another.
+    fn look_at_end(&mut self) {
+        self.newest = self.last().max(self.snapshot).epoch();
     }
 }

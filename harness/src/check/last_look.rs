@@ -1,7 +1,6 @@
 //! The last look, when everybody has come to rest: every node holds exactly what the model holds.
 
 use vivarium_core::Node;
-use vivarium_core::api::Id;
 use vivarium_sim::Violation;
 use vivarium_sim::world::peer_id;
 
@@ -11,7 +10,6 @@ use super::violation;
 
 /// Compares every node with the model.
 pub(super) fn look(nodes: &[&Node], history: &History, model: &Model) -> Result<(), Box<Violation>> {
-    let nobody_is_refused = [Id { scheme: "super".into(), id: String::new() }];
     for (index, node) in nodes.iter().enumerate() {
         let who = peer_id(index);
         let differs = |seen: String, expected: String| {
@@ -31,15 +29,19 @@ pub(super) fn look(nodes: &[&Node], history: &History, model: &Model) -> Result<
             return differs(format!("digest {:016x}", state.digest()), format!("{:016x?}", history.digest()));
         }
         // Every list of children is compared, so a node that the model does not have is seen in its parent's list.
-        for (path, view) in model.nodes() {
-            let data = state.get_data(path, &nobody_is_refused);
-            let children = state.get_children(path, &nobody_is_refused).map(|(names, _)| names);
-            let acl = state.get_acl(path, &nobody_is_refused).map(|(acl, _)| acl);
-            let same = data.as_ref().is_ok_and(|(data, stat)| (data, stat) == (&view.data, &view.stat))
-                && children.as_ref().is_ok_and(|names| model.children(view).eq(names.iter()))
-                && acl.as_ref().is_ok_and(|acl| acl[..] == *view.acl());
+        for (number, view) in model.nodes() {
+            let path = model.name(number);
+            let node = state.whole(path);
+            let same = node.as_ref().is_some_and(|node| {
+                (node.data, &node.stat) == (&view.data, &view.stat)
+                    && node.acl == model.acl(view)
+                    && model.had_children(number, model.applied(), &node.children)
+            });
             if !same {
-                return differs(format!("{path:?} is {data:?}, {children:?}, {acl:?}"), format!("{view:?}"));
+                return differs(
+                    format!("{path:?} is {node:?}"),
+                    format!("{view:?}, with the ACL {:?}", model.acl(view)),
+                );
             }
         }
         let seen: Vec<_> = state.sessions().map(|(id, s)| (id, s.timeout_ms, s.owner)).collect();

@@ -6,8 +6,6 @@
 //! at its deadlines, because it stood still or its clock leapt, need not be held against anybody.
 
 use vivarium_core::ids::{ConnId, Epoch, Origin, SessionId};
-use vivarium_core::io::Input;
-use vivarium_core::replica::PeerMessage;
 use vivarium_core::time::{Duration, Instant, Now};
 use vivarium_sim::world::peer_id;
 use vivarium_sim::{NodeIndex, Schedule, Violation};
@@ -66,6 +64,8 @@ type Checked = Result<(), Box<Violation>>;
 impl Liveness {
     pub(super) fn begin(&mut self, schedule: &Schedule) {
         self.tick = schedule.limits.tick;
+        self.sessions.clear();
+        self.nodes.clear();
         self.nodes.resize_with(schedule.nodes, Node::default);
     }
 
@@ -115,40 +115,35 @@ impl Liveness {
         self.sessions[place] = Some(session).filter(|session| session.0 != 0);
     }
 
+    /// The session that a server has told a connection, if it has.
+    pub(super) fn session(&self, conn: ConnId) -> Option<SessionId> {
+        *self.sessions.get(conn.0 as usize)?
+    }
+
     /// Whether a node keeps the sessions' time.
     pub(super) fn keeps_time(&self, node: NodeIndex) -> bool {
         self.nodes[node].reign.is_some()
     }
 
-    /// A node executes the beginning of a session, or its move.
-    pub(super) fn attached(&mut self, node: NodeIndex, session: SessionId) {
-        self.heard(node, session);
+    /// A node is about to be told something.
+    #[inline]
+    pub(super) fn steps(&mut self, node: NodeIndex, now: Now) {
+        self.nodes[node].now = now.mono;
     }
 
-    /// A node is about to be told something, perhaps by a client, or by a follower about clients.
-    pub(super) fn input(&mut self, node: NodeIndex, now: Now, input: &Input, model: &Model) -> Checked {
+    /// A node is asked to end.
+    pub(super) fn retires(&mut self, node: NodeIndex) {
         let state = &mut self.nodes[node];
-        state.now = now.mono;
-        if let Input::Retire = input {
-            state.retiring = true;
-            state.reign = None;
+        state.retiring = true;
+        state.reign = None;
+    }
+
+    /// A node is told about clients by a follower.
+    pub(super) fn reported(&mut self, node: NodeIndex, epoch: Epoch, sessions: &[SessionId]) {
+        // A report for an earlier leader may be as old as the hills.
+        if self.nodes[node].reign.as_ref().is_some_and(|reign| epoch >= reign.epoch) {
+            sessions.iter().for_each(|session| self.heard(node, *session));
         }
-        let Some(reign) = &mut state.reign else { return Ok(()) };
-        match input {
-            Input::Request { conn, .. } => {
-                if let Some(Some(session)) = self.sessions.get(conn.0 as usize) {
-                    let session = *session;
-                    self.heard(node, session);
-                }
-            }
-            // A report for an earlier leader may be as old as the hills.
-            Input::Peer { message: PeerMessage::Heard { epoch, sessions }, .. } if *epoch >= reign.epoch => {
-                sessions.iter().for_each(|session| self.heard(node, *session));
-            }
-            Input::Wake => return self.woken(node, model),
-            _ => {}
-        }
-        Ok(())
     }
 
     /// A leader proposes to expire a session.
@@ -196,7 +191,7 @@ impl Liveness {
     }
 
     /// A leader looks at its deadlines. What was due when it did so before must have been proposed.
-    fn woken(&mut self, node: NodeIndex, model: &Model) -> Checked {
+    pub(super) fn woken(&mut self, node: NodeIndex, model: &Model) -> Checked {
         let tick = self.tick;
         let Node { now, reign, .. } = &mut self.nodes[node];
         let Some(reign) = reign else { return Ok(()) };
@@ -234,7 +229,8 @@ impl Liveness {
         Ok(())
     }
 
-    fn heard(&mut self, node: NodeIndex, session: SessionId) {
+    /// A node hears a client of a session itself, or executes the beginning of a session, or its move.
+    pub(super) fn heard(&mut self, node: NodeIndex, session: SessionId) {
         let Node { now, reign, .. } = &mut self.nodes[node];
         let Some(reign) = reign else { return };
         let (since, rolling) = (reign.since, reign.rolling);

@@ -46,14 +46,16 @@ mod watches;
 
 use std::sync::Arc;
 
+use vivarium_core::api::{ConnectResponse, Op};
 use vivarium_core::entry::{Body, Command};
-use vivarium_core::ids::{Epoch, PeerId, Zxid};
-use vivarium_core::io::{Note, Output, Write};
+use vivarium_core::ids::{ConnId, Epoch, PeerId, Zxid};
+use vivarium_core::io::{Input, Note, Output, Write};
 use vivarium_core::recovery::Recovery;
 use vivarium_core::replica::PeerMessage;
 use vivarium_core::state::State;
+use vivarium_core::time::Now;
 use vivarium_sim::world::peer_id;
-use vivarium_sim::{NodeIndex, Observation, Observer, Time, Violation};
+use vivarium_sim::{NodeIndex, Observation, Observer, Schedule, Time, Violation};
 
 use bounds::Bounds;
 use clients::Clients;
@@ -87,6 +89,8 @@ struct Watched {
     reports: reports::Reports,
     /// The epoch that it was elected for and is not established in yet.
     electing: Option<Epoch>,
+    /// The snapshot that it was started from and has not been seen with yet.
+    restored: Option<Zxid>,
 }
 
 type Checked = Result<(), Box<Violation>>;
@@ -115,63 +119,111 @@ impl Checkers {
         }
     }
 
-    fn output(&mut self, node: NodeIndex, output: &Output) -> Checked {
-        let peer = peer_id(node);
-        match output {
-            Output::Send { to, message } => self.sent(node, peer, *to, message),
-            Output::Write { write, .. } => {
-                let state = &mut self.nodes[node];
-                if let Write::Append(entry) = write
-                    && self.history.append(peer, state.life, entry)?
-                {
-                    self.bounds.proposed();
-                    match &entry.body {
-                        Body::Opening => {
-                            self.history.complete(peer, entry.zxid.epoch(), state.disk.written())?;
-                            self.liveness.opened(node);
-                        }
-                        Body::Command(Command::Expire { session, owner }) => {
-                            self.liveness.expiry_proposed(node, *session, *owner, &self.model)?;
-                        }
-                        Body::Command(_) => {}
-                    }
+    #[inline(always)]
+    fn input(&mut self, node: NodeIndex, now: Now, input: &Input) -> Checked {
+        let state = &mut self.nodes[node];
+        state.reports.step_over(node)?;
+        self.liveness.steps(node, now);
+        match input {
+            Input::Peer { message, .. } => {
+                self.bounds.arrived(message);
+                if let PeerMessage::Heard { epoch, sessions } = message {
+                    self.liveness.reported(node, *epoch, sessions);
                 }
-                state.disk.write(peer, write, &self.history)
             }
-            Output::Note(note) => self.note(node, peer, note),
-            Output::Connected { conn, response } => {
-                self.liveness.welcomed(*conn, response.session);
-                self.clients.welcomed(*conn, response, self.history.executed_at(self.nodes[node].position))
-            }
-            Output::Reply { .. }
-            | Output::Event { .. }
-            | Output::Close { .. }
-            | Output::Retired
-            | Output::Halt(_) => Ok(()),
+            Input::Wake => return self.liveness.woken(node, &self.model),
+            Input::Open { conn, .. } => self.bounds.opened(node, *conn),
+            Input::Request { conn, request } => self.requested(node, *conn, &request.op),
+            Input::Gone { conn } => self.bounds.closed(node, *conn),
+            Input::Retire => self.liveness.retires(node),
+            Input::Synced { .. } | Input::PeerGone { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn requested(&mut self, node: NodeIndex, conn: ConnId, op: &Op) {
+        self.bounds.asked(node, conn, op);
+        if let Some(session) = self.liveness.session(conn) {
+            self.nodes[node].reports.heard(session);
+            self.liveness.heard(node, session);
         }
     }
 
-    fn sent(&mut self, node: NodeIndex, peer: PeerId, to: PeerId, message: &PeerMessage) -> Checked {
-        self.nodes[node].disk.said(peer, to, message)?;
+    #[inline(always)]
+    fn output(&mut self, at: Time, node: NodeIndex, output: &Output) -> Checked {
+        match output {
+            Output::Send { to, message } => self.sent(at, node, *to, message),
+            Output::Write { write, .. } => self.wrote(node, write),
+            Output::Note(Note::Applied { zxid, digest }) => self.applied(node, *zxid, *digest),
+            Output::Note(note) => self.note(at, node, note),
+            Output::Connected { conn, response } => self.welcomed(node, *conn, response),
+            Output::Reply { conn, .. } => {
+                self.bounds.answered(node, *conn);
+                Ok(())
+            }
+            Output::Close { conn, .. } => {
+                self.bounds.closed(node, *conn);
+                Ok(())
+            }
+            Output::Event { .. } | Output::Retired | Output::Halt(_) => Ok(()),
+        }
+    }
+
+    fn welcomed(&mut self, node: NodeIndex, conn: ConnId, response: &ConnectResponse) -> Checked {
+        self.liveness.welcomed(conn, response.session);
+        self.clients.welcomed(conn, response, self.history.executed_at(self.nodes[node].position))
+    }
+
+    fn sent(&mut self, at: Time, node: NodeIndex, to: PeerId, message: &PeerMessage) -> Checked {
+        self.bounds.sent(at, message)?;
+        let state = &mut self.nodes[node];
+        state.disk.said(peer_id(node), to, message)?;
         match message {
             PeerMessage::Heartbeat { committed, .. }
             | PeerMessage::Propose { committed, .. }
             | PeerMessage::Commit { upto: committed, .. } => {
-                self.history.claims(*committed, self.nodes.iter().map(|node| &node.disk))
+                self.history.claims(*committed, self.nodes.iter().map(|node| &node.disk))?;
             }
-            _ => Ok(()),
+            PeerMessage::Alive { .. } => state.reports.answers(),
+            PeerMessage::Heard { sessions, .. } => state.reports.reports(sessions),
+            _ => {}
         }
+        Ok(())
     }
 
-    fn note(&mut self, node: NodeIndex, peer: PeerId, note: &Note) -> Checked {
+    fn wrote(&mut self, node: NodeIndex, write: &Write) -> Checked {
         let state = &mut self.nodes[node];
+        let peer = peer_id(node);
+        if let Write::Append(entry) = write
+            && self.history.append(peer, state.life, entry)?
+        {
+            self.bounds.proposed();
+            match &entry.body {
+                Body::Opening => {
+                    self.history.complete(peer, entry.zxid.epoch(), state.disk.written())?;
+                    self.liveness.opened(node);
+                }
+                Body::Command(Command::Expire { session, owner }) => {
+                    self.liveness.expiry_proposed(node, *session, *owner, &self.model)?;
+                }
+                Body::Command(_) => {}
+            }
+        }
+        state.disk.write(peer, write, &self.history)
+    }
+
+    fn note(&mut self, at: Time, node: NodeIndex, note: &Note) -> Checked {
+        let state = &mut self.nodes[node];
+        let peer = peer_id(node);
         match note {
             Note::Elected { epoch, .. } => {
+                self.bounds.elected(at)?;
                 state.electing = Some(*epoch);
                 self.history.leads(peer, state.life, *epoch)?;
                 self.history.complete(peer, *epoch, state.disk.written())
             }
             Note::Established { epoch, .. } => {
+                state.reports.stays(true);
                 state.electing = None;
                 self.liveness.established(node, *epoch);
                 self.history.established(*epoch);
@@ -182,11 +234,15 @@ impl Checkers {
                 Ok(())
             }
             Note::Looking { .. } => {
+                state.reports.stays(false);
                 state.electing = None;
                 self.liveness.resigned(node);
                 Ok(())
             }
-            Note::Applied { zxid, digest } => self.applied(node, peer, *zxid, *digest),
+            Note::Following { .. } | Note::InSync { .. } => {
+                state.reports.stays(false);
+                Ok(())
+            }
             Note::SnapshotInstalled { zxid } => match self.history.position(*zxid) {
                 Some(position) => {
                     state.position = position;
@@ -203,7 +259,8 @@ impl Checkers {
         }
     }
 
-    fn applied(&mut self, node: NodeIndex, peer: PeerId, zxid: Zxid, digest: u64) -> Checked {
+    fn applied(&mut self, node: NodeIndex, zxid: Zxid, digest: u64) -> Checked {
+        let peer = peer_id(node);
         let position = self.nodes[node].position;
         self.nodes[node].position += 1;
         if let Some(entry) = self.history.executes(peer, position, zxid, digest)? {
@@ -218,7 +275,7 @@ impl Checkers {
                     "its epoch's opening to be committed before".into(),
                 );
             }
-            let asked = self.clients.executed(&entry)?;
+            let (asked, path) = self.clients.executed(&entry, &self.model)?;
             if let Body::Command(Command::CreateSession { session, .. }) = entry.body
                 && self.model.knew(session)
                 && self.model.session(session).is_none()
@@ -230,17 +287,17 @@ impl Checkers {
                     "an id that no session has had".into(),
                 );
             }
-            let outcome = (self.model.execute(&entry), self.model.changed());
+            let told = self.model.execute(&entry, path);
             let disks = self.nodes.iter().map(|node| &node.disk);
-            self.history.extend(entry, digest, outcome, asked, disks)?;
+            self.history.extend(entry, digest, told, asked, &self.model, disks)?;
         }
         if self.liveness.keeps_time(node)
             && let Some(record) = self.history.executed_at(position + 1)
             && let Body::Command(Command::CreateSession { session, .. } | Command::Attach { session, .. }) =
                 record.entry.body
-            && record.outcome.is_ok()
+            && record.told.is_ok()
         {
-            self.liveness.attached(node, session);
+            self.liveness.heard(node, session);
         }
         Ok(())
     }
@@ -249,48 +306,71 @@ impl Checkers {
         let state = &mut self.nodes[node];
         let peer = peer_id(node);
         state.disk.booted(peer, recovery, &self.history)?;
-        let Some((zxid, chunks)) = &recovery.recovered.snapshot else {
-            state.position = 0;
-            return Ok(());
-        };
-        let Some(position) = self.history.position(*zxid) else {
-            return violation(
+        state.restored = recovery.recovered.snapshot.as_ref().map(|(zxid, _)| *zxid);
+        let found = state.restored.unwrap_or(Zxid::ZERO);
+        match self.history.position(found) {
+            Some(position) => {
+                state.position = position;
+                Ok(())
+            }
+            None => violation(
                 "prefix-agreement",
                 "all nodes execute the same entries in the same order",
-                format!("node {peer} starts from a snapshot at {zxid:?}"),
+                format!("node {peer} starts from a snapshot at {found:?}"),
                 "a snapshot of a state that some node has had".into(),
-            );
-        };
-        state.position = position;
-        let found = State::restore(chunks.iter().map(|chunk| &chunk[..])).map(|state| state.digest());
-        let expected = self.history.executed_at(position).map(|record| record.digest);
-        if found.as_ref().ok() == expected.as_ref() {
+            ),
+        }
+    }
+
+    /// A process has been started from a snapshot, and this is what it made of it.
+    #[cold]
+    fn restored(&mut self, node: NodeIndex, zxid: Zxid, state: &State) -> Checked {
+        // One that has gone on says so at once, with the digest that it has then.
+        let expected = self.history.executed_at(self.nodes[node].position).map(|record| record.digest);
+        if state.applied() != zxid || Some(state.digest()) == expected {
             return Ok(());
         }
         violation(
             "recovery-state",
             "a snapshot restores the state that nodes had at its zxid",
-            format!("node {peer} starts from a snapshot at {zxid:?}, digest {found:016x?}"),
+            format!(
+                "node {} starts from a snapshot at {zxid:?}, digest {:016x}",
+                peer_id(node),
+                state.digest()
+            ),
             format!("digest {expected:016x?}"),
         )
     }
 }
 
 impl Observer for Checkers {
-    // Inlined where something is observed: what nobody here looks at, half of all, then costs nothing.
-    #[inline]
+    // What is observed is known where it is observed: each of those places then has this for the price of what it calls
+    // here, and what nobody here looks at, half of all, costs nothing.
+    #[inline(always)]
     fn observe(&mut self, at: Time, observation: &Observation<'_>) -> Checked {
         match observation {
             Observation::Happening { .. } | Observation::Unlucky { .. } | Observation::Fault { .. } => Ok(()),
-            Observation::Stepped { node, machine } => self.bounds.stepped(*node, machine),
-            observation => self.check(at, observation),
+            Observation::Input { node, now, input } => self.input(*node, *now, input),
+            Observation::Stepped { node, machine } => {
+                if let Some(zxid) = self.nodes[*node].restored.take() {
+                    self.restored(*node, zxid, machine.state())?;
+                }
+                self.bounds.stepped(*node, machine)
+            }
+            Observation::Output { node, output } => self.output(at, *node, output),
+            Observation::Durable { node, write } => {
+                self.nodes[*node].disk.synced(write);
+                Ok(())
+            }
+            observation => self.others(at, observation),
         }
     }
 }
 
 impl Checkers {
+    /// What happens to clients, and what happens rarely.
     #[inline(never)]
-    fn check(&mut self, at: Time, observation: &Observation<'_>) -> Checked {
+    fn others(&mut self, at: Time, observation: &Observation<'_>) -> Checked {
         if let Some(recorder) = &mut self.recorder
             && Recorder::cares(observation)
         {
@@ -298,19 +378,16 @@ impl Checkers {
         }
         match observation {
             Observation::Started { schedule } => {
-                *self = Checkers::new();
-                self.nodes.resize_with(schedule.nodes, Watched::default);
-                self.liveness.begin(schedule);
-                self.clients.begin(schedule);
-                self.bounds.begin(schedule);
-                self.recorder = Recorder::sample(schedule.seed);
+                self.begin(schedule);
                 Ok(())
             }
             Observation::Booted { node, recovery } => self.booted(*node, recovery),
             Observation::Ended { node } => {
-                self.nodes[*node].life += 1;
-                self.nodes[*node].reports = Default::default();
-                self.nodes[*node].electing = None;
+                let state = &mut self.nodes[*node];
+                state.life += 1;
+                state.reports.ended();
+                state.electing = None;
+                state.restored = None;
                 self.liveness.ended(*node);
                 self.bounds.ended(*node);
                 Ok(())
@@ -323,20 +400,6 @@ impl Checkers {
                 self.nodes[*node].disk.wiped();
                 Ok(())
             }
-            Observation::Input { node, now, input } => {
-                self.nodes[*node].reports.input(*node, input)?;
-                self.bounds.input(*node, input);
-                self.liveness.input(*node, *now, input, &self.model)
-            }
-            Observation::Output { node, output } => {
-                self.nodes[*node].reports.output(output);
-                self.bounds.output(at, *node, output)?;
-                self.output(*node, output)
-            }
-            Observation::Durable { node, write } => {
-                self.nodes[*node].disk.synced(write);
-                Ok(())
-            }
             Observation::Connecting { client, conn, hello, .. } => {
                 self.clients.connecting(*client, *conn, hello);
                 Ok(())
@@ -345,7 +408,7 @@ impl Checkers {
                 self.clients.connected(*conn, response, &self.model)
             }
             Observation::Sent { conn, request, .. } => {
-                self.clients.sent(*conn, request);
+                self.clients.sent(*conn, request, &mut self.model);
                 Ok(())
             }
             Observation::Received { conn, reply, .. } => {
@@ -361,11 +424,26 @@ impl Checkers {
                 Ok(())
             }
             Observation::Finished { nodes } => last_look::look(nodes, &self.history, &self.model),
-            Observation::Stepped { .. }
+            Observation::Input { .. }
+            | Observation::Stepped { .. }
+            | Observation::Output { .. }
+            | Observation::Durable { .. }
             | Observation::Happening { .. }
             | Observation::Unlucky { .. }
-            | Observation::Fault { .. } => Ok(()),
+            | Observation::Fault { .. } => unreachable!("observed above"),
         }
+    }
+
+    /// Forgets the last run.
+    fn begin(&mut self, schedule: &Schedule) {
+        self.history.clear();
+        self.model.clear();
+        self.nodes.clear();
+        self.nodes.resize_with(schedule.nodes, Watched::default);
+        self.clients.begin(schedule);
+        self.liveness.begin(schedule);
+        self.bounds.begin(schedule);
+        self.recorder = Recorder::sample(schedule.seed);
     }
 }
 

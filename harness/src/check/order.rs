@@ -10,7 +10,7 @@ use vivarium_core::ids::{ConnId, Epoch, Origin, PeerId, Zxid};
 use vivarium_sim::Violation;
 
 use super::disks::{Disk, Shadow};
-use super::model::Outcome;
+use super::model::{Model, Told};
 use super::table::Table;
 use super::violation;
 
@@ -42,12 +42,14 @@ struct Reign {
 /// An entry that was executed.
 #[derive(Clone, Debug)]
 pub struct Record {
+    /// Its zxid.
+    zxid: Zxid,
     /// The entry.
     pub entry: SharedEntry,
     /// The digest that the first node to execute it had then.
     pub digest: u64,
     /// What the model says it comes to.
-    pub outcome: Arc<Outcome>,
+    pub told: Told,
     /// The request that it is, if it is a client's.
     pub asked: Option<Asked>,
     /// Whether a client has been told.
@@ -71,9 +73,18 @@ pub type Position = usize;
 type Checked = Result<(), Box<Violation>>;
 
 impl History {
+    /// Forgets all of it.
+    pub fn clear(&mut self) {
+        self.records.clear();
+        self.reigns.clear();
+        self.streams.clear();
+        self.established = Epoch::default();
+        self.claimed = Zxid::ZERO;
+    }
+
     /// The last entry that any node has executed.
     pub fn last(&self) -> Zxid {
-        self.records.last().map_or(Zxid::ZERO, |record| record.entry.zxid)
+        self.records.last().map_or(Zxid::ZERO, |record| record.zxid)
     }
 
     /// Whether an entry is in the history.
@@ -81,22 +92,14 @@ impl History {
         zxid == Zxid::ZERO || self.find(zxid).is_some()
     }
 
-    /// The record of an entry.
-    pub fn record(&self, zxid: Zxid) -> Option<&Record> {
-        self.find(zxid).map(|index| &self.records[index])
-    }
-
     /// The record that a node at this position has executed last.
     pub fn executed_at(&self, position: Position) -> Option<&Record> {
         self.records.get(position.checked_sub(1)?)
     }
 
-    /// A client is told of an entry; whether one was before.
-    pub fn answer(&mut self, zxid: Zxid) -> bool {
-        match self.find(zxid) {
-            Some(index) => std::mem::replace(&mut self.records[index].answered, true),
-            None => false,
-        }
+    /// A client is told of the entry that a node at this position has executed last; whether one was before.
+    pub fn answer(&mut self, position: Position) -> bool {
+        std::mem::replace(&mut self.records[position - 1].answered, true)
     }
 
     /// The digest after the last entry.
@@ -132,7 +135,7 @@ impl History {
     /// learn that it was elected: what later leaders have committed it need not hold, and can never contradict.
     pub fn complete(&self, node: PeerId, epoch: Epoch, log: &Shadow) -> Checked {
         let mut earlier = self.records.iter().rev().skip_while(|record| record.committed_in >= epoch);
-        let Some(last) = earlier.next().map(|record| record.entry.zxid) else { return Ok(()) };
+        let Some(last) = earlier.next().map(|record| record.zxid) else { return Ok(()) };
         if log.holds(last) {
             return Ok(());
         }
@@ -146,7 +149,19 @@ impl History {
 
     /// A node appends an entry to its log: the leader of its epoch proposes it, or a follower takes it. Whether it
     /// was seen for the first time.
+    #[inline]
     pub fn append(&mut self, node: PeerId, life: u32, entry: &SharedEntry) -> Result<bool, Box<Violation>> {
+        // What followers take is the very entry that their leader has proposed.
+        if let Some(reign) = self.reigns.last()
+            && let Some(known) = reign.proposed.get(entry.zxid.counter() as usize)
+            && Arc::ptr_eq(known, entry)
+        {
+            return Ok(false);
+        }
+        self.append_other(node, life, entry)
+    }
+
+    fn append_other(&mut self, node: PeerId, life: u32, entry: &SharedEntry) -> Result<bool, Box<Violation>> {
         if self.known(node, "appends", entry)? {
             return Ok(false);
         }
@@ -190,7 +205,7 @@ impl History {
         digest: u64,
     ) -> Result<Option<SharedEntry>, Box<Violation>> {
         if let Some(record) = self.records.get(position) {
-            if record.entry.zxid != zxid {
+            if record.zxid != zxid {
                 return violation(
                     "prefix-agreement",
                     "all nodes execute the same entries in the same order",
@@ -230,26 +245,31 @@ impl History {
     }
 
     /// The history goes on. What is executed must be durable on a quorum, and its command is executed once.
-    /// `changed` is what the model says: whether the entry changes anything.
+    /// `told` is what the model, which has just executed it, says that it comes to.
     pub fn extend<'a>(
         &mut self,
         entry: SharedEntry,
         digest: u64,
-        (outcome, changed): (Outcome, bool),
+        told: Told,
         asked: Option<Asked>,
+        model: &Model,
         disks: impl ExactSizeIterator<Item = &'a Disk>,
     ) -> Checked {
         let zxid = entry.zxid;
         self.durable(zxid, "executed", disks)?;
         self.once(&entry)?;
         if let Some(before) = self.records.last()
-            && (before.digest != digest) != changed
+            && (before.digest != digest) != model.changed()
         {
             return violation(
                 "changes-as-told",
                 "a write that fails changes nothing, and one that succeeds does",
                 format!("digest {:016x} before and {digest:016x} after {entry:?}", before.digest),
-                format!("{} digest: it comes to {outcome:?}", if changed { "another" } else { "the same" }),
+                format!(
+                    "{} digest: it comes to {:?}",
+                    if model.changed() { "another" } else { "the same" },
+                    model.outcome(&told)
+                ),
             );
         }
         let index = self.records.len();
@@ -259,12 +279,12 @@ impl History {
         }
         reign.executed = zxid.counter() as usize + 1;
         let committed_in = self.established;
-        let outcome = Arc::new(outcome);
-        self.records.push(Record { entry, digest, outcome, asked, answered: false, committed_in });
+        self.records.push(Record { zxid, entry, digest, told, asked, answered: false, committed_in });
         Ok(())
     }
 
     /// A leader says that all up to here is committed.
+    #[inline]
     pub fn claims<'a>(&mut self, committed: Zxid, disks: impl ExactSizeIterator<Item = &'a Disk>) -> Checked {
         if committed <= self.claimed {
             return Ok(());

@@ -1,8 +1,6 @@
 //! Watches of one connection: each fires exactly once, for the first change after it was set, and before any reply that
 //! knows of that change.
 
-use std::sync::Arc;
-
 use vivarium_core::api::{EventKind, Id, WatchedEvent};
 use vivarium_core::ids::Zxid;
 use vivarium_sim::Violation;
@@ -27,18 +25,26 @@ struct Watch {
     child: bool,
     /// The zxid of the reply that confirmed it.
     since: Zxid,
-    /// Who the client was known to be by then: what they may read, it must be told.
-    ids: Arc<[Id]>,
+    /// Who the client was known to be by then, as the number of its identities: what they may read, it must be told.
+    ids: usize,
 }
 
 const MEANING: &str =
     "a watch fires once, for the first change after it was set, and before any reply that knows of it";
 
 impl Watches {
+    /// Forgets them all.
+    pub fn clear(&mut self) {
+        self.set.clear();
+        self.told = 0;
+        self.looked = 0;
+    }
+
     /// A reply at this zxid confirms a watch on a path's data or, `child`, its children.
-    pub fn add(&mut self, path: Path, child: bool, since: Zxid, ids: &Arc<[Id]>) {
+    /// `ids` is how many identities the client has by then.
+    pub fn add(&mut self, path: Path, child: bool, since: Zxid, ids: usize) {
         if !self.set.iter().any(|watch| (watch.path, watch.child) == (path, child)) {
-            self.set.push(Watch { path, child, since, ids: ids.clone() });
+            self.set.push(Watch { path, child, since, ids });
             self.looked = 0;
         }
     }
@@ -57,7 +63,7 @@ impl Watches {
                 return true;
             }
             let hit = model.first_trigger(path, watch.child, watch.since).filter(|trigger| {
-                trigger.zxid.wire() == event.zxid && trigger.kind == event.kind && trigger.visible_to(ids)
+                trigger.zxid.wire() == event.zxid && trigger.kind == event.kind && model.shows(trigger, ids)
             });
             number = hit.map_or(number, |trigger| trigger.number);
             hit.is_none()
@@ -88,11 +94,20 @@ impl Watches {
         Ok(())
     }
 
-    /// A reply came that knows of all up to this zxid: nothing may be left to be told.
-    pub fn replied(&mut self, zxid: Zxid, model: &Model) -> Result<(), Box<Violation>> {
+    /// A reply came that knows of all up to this zxid: nothing may be left to be told. `ids` is whom the client may be.
+    #[inline]
+    pub fn replied(&mut self, zxid: Zxid, ids: &[Id], model: &Model) -> Result<(), Box<Violation>> {
         if self.looked == model.triggered() {
             return Ok(());
         }
+        if self.set.is_empty() {
+            self.looked = model.triggered();
+            return Ok(());
+        }
+        self.look(zxid, ids, model)
+    }
+
+    fn look(&mut self, zxid: Zxid, ids: &[Id], model: &Model) -> Result<(), Box<Violation>> {
         let mut later = false;
         let mut hidden = false;
         for watch in &self.set {
@@ -101,7 +116,7 @@ impl Watches {
                 later = true;
                 continue;
             }
-            if trigger.visible_to(&watch.ids) {
+            if model.shows(trigger, &ids[..watch.ids]) {
                 return violation(
                     "watch-before-data",
                     MEANING,
@@ -141,7 +156,7 @@ pub struct Renewal {
 impl Renewal {
     /// What section 6.6 says.
     pub fn new(
-        model: &Model,
+        model: &mut Model,
         zxid: Zxid,
         since: i64,
         data: &[String],
@@ -153,21 +168,25 @@ impl Renewal {
             Some(kind) => renewal.events.push((kind, path.clone())),
             None => renewal.set.push((path.clone(), child)),
         };
+        let mut stat = |name: &String| {
+            let path = model.path(name);
+            model.at(path, zxid).map(|node| node.stat)
+        };
         for path in data {
-            let event = match model.at(path, zxid) {
+            let event = match stat(path) {
                 None => Some(EventKind::NodeDeleted),
-                Some(view) if view.stat.mzxid.wire() > since => Some(EventKind::NodeDataChanged),
+                Some(stat) if stat.mzxid.wire() > since => Some(EventKind::NodeDataChanged),
                 Some(_) => None,
             };
             decide(path, event, false);
         }
         for path in exist {
-            decide(path, model.at(path, zxid).map(|_| EventKind::NodeCreated), false);
+            decide(path, stat(path).map(|_| EventKind::NodeCreated), false);
         }
         for path in child {
-            let event = match model.at(path, zxid) {
+            let event = match stat(path) {
                 None => Some(EventKind::NodeDeleted),
-                Some(view) if view.stat.pzxid.wire() > since => Some(EventKind::NodeChildrenChanged),
+                Some(stat) if stat.pzxid.wire() > since => Some(EventKind::NodeChildrenChanged),
                 Some(_) => None,
             };
             decide(path, event, true);

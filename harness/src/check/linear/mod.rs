@@ -28,7 +28,7 @@ use super::violation;
 pub use search::{Verdict, search};
 
 /// One run in so many is searched.
-const SHARE: u64 = 2_000;
+pub const SHARE: u64 = 2_000;
 /// Steps after which a search gives up.
 const STEPS_MAX: usize = 10_000;
 
@@ -39,13 +39,6 @@ pub struct Searches {
     pub runs: u64,
     /// Those of them for which the search gave up.
     pub undetermined: u64,
-}
-
-impl std::ops::AddAssign for Searches {
-    fn add_assign(&mut self, more: Searches) {
-        self.runs += more.runs;
-        self.undetermined += more.undetermined;
-    }
 }
 
 /// Something that a client asked for.

@@ -1,14 +1,12 @@
 //! Writes as sections 2.3, 2.4, 3.3, 4 and 5 describe them.
 
-use std::sync::Arc;
-
-use vivarium_core::api::{Acl, Create, Data, EventKind, Id, MultiOp, MultiResult, Response, Stat, perms};
+use vivarium_core::api::{Acl, Create, Data, EventKind, Id, MultiOp, MultiResult, perms};
 use vivarium_core::entry::Write;
 use vivarium_core::error::ErrorCode;
 use vivarium_core::ids::SessionId;
 
-use super::acl::{List, fix};
-use super::{Fired, Model, Node, Outcome, Path, last_part, length};
+use super::past::Link;
+use super::{ListNumber, Model, Node, OPEN, Path, Told, acl, length};
 
 const UNDELETABLE: [&str; 4] = ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"];
 
@@ -21,46 +19,48 @@ struct Who<'a> {
 }
 
 impl Model {
-    pub(super) fn write(&mut self, session: SessionId, ids: &[Id], write: &Write, time: i64) -> Outcome {
+    /// `path` is the number of the path that is written to, where it is known.
+    pub(super) fn write(
+        &mut self,
+        session: SessionId,
+        ids: &[Id],
+        write: &Write,
+        time: i64,
+        path: Option<Path>,
+    ) -> Told {
         let who = Who { session, ids, time };
-        match write {
-            Write::Create(create) => self.create(who, create).map(|(path, stat)| match create.stat {
-                true => Response::PathStat(path, stat),
-                false => Response::Path(path),
-            }),
-            Write::Delete { path, version } => self.delete(who, path, *version).map(|()| Response::Empty),
-            Write::SetData { path, data, version } => {
-                self.set_data(who, path, data, *version).map(Response::Stat)
+        let done = match write {
+            Write::Create(create) => {
+                let path = path.unwrap_or_else(|| self.path(&create.path));
+                self.create(who, path, create).map(|(path, version)| match create.stat {
+                    true => Told::PathStat(path, version),
+                    false => Told::Path(path),
+                })
             }
-            Write::SetAcl { path, acl, version } => {
-                self.set_acl(who, path, acl.as_deref(), *version).map(Response::Stat)
+            Write::Delete { path: name, version } => {
+                let path = path.unwrap_or_else(|| self.path(name));
+                self.delete(who, path, *version).map(|()| Told::Empty)
             }
-            Write::Multi(items) => Ok(Response::Multi(self.multi(who, items))),
+            Write::SetData { path: name, data, version } => {
+                let path = path.unwrap_or_else(|| self.path(name));
+                self.set_data(who, path, data, *version).map(Told::Stat)
+            }
+            Write::SetAcl { path: name, acl, version } => {
+                let path = path.unwrap_or_else(|| self.path(name));
+                self.set_acl(who, path, acl.as_deref(), *version).map(Told::Stat)
+            }
+            Write::Multi(items) => Ok(Told::Multi(self.multi(who, items).into())),
             Write::Fail(code) => Err(*code),
             Write::Close => unreachable!("closing is not for the tree"),
-        }
+        };
+        done.unwrap_or_else(Told::Failed)
     }
 
     fn multi(&mut self, who: Who<'_>, items: &[MultiOp]) -> Vec<MultiResult> {
-        assert!(self.undo.is_empty() && self.fired.is_empty(), "a multi is all of its entry");
+        assert!(self.fired.is_empty() && !self.changed, "a multi is all of its entry");
         let mut results = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            let result = match item {
-                MultiOp::Create(create) => self.create(who, create).map(|(path, stat)| match create.stat {
-                    true => MultiResult::Create2(path, stat),
-                    false => MultiResult::Create(path),
-                }),
-                MultiOp::Delete { path, version } => {
-                    self.delete(who, path, *version).map(|()| MultiResult::Delete)
-                }
-                MultiOp::SetData { path, data, version } => {
-                    self.set_data(who, path, data, *version).map(MultiResult::SetData)
-                }
-                MultiOp::Check { path, version } => {
-                    self.check(who, path, *version).map(|()| MultiResult::Check)
-                }
-            };
-            match result {
+            match self.item(who, item) {
                 Ok(result) => results.push(result),
                 Err(code) => {
                     self.take_back();
@@ -76,18 +76,35 @@ impl Model {
         results
     }
 
-    /// Nothing of the present entry has happened.
-    fn take_back(&mut self) {
-        while let Some((path, replaced)) = self.undo.pop() {
-            let versions = &mut self.places[path.0 as usize].versions;
-            versions.pop();
-            versions.extend(replaced);
+    fn item(&mut self, who: Who<'_>, item: &MultiOp) -> Result<MultiResult, ErrorCode> {
+        match item {
+            MultiOp::Create(create) => {
+                let path = self.path(&create.path);
+                let (path, version) = self.create(who, path, create)?;
+                let name = self.name(path).to_owned();
+                Ok(match create.stat {
+                    true => MultiResult::Create2(name, *self.stat_of(version)),
+                    false => MultiResult::Create(name),
+                })
+            }
+            MultiOp::Delete { path, version } => {
+                let path = self.path(path);
+                self.delete(who, path, *version).map(|()| MultiResult::Delete)
+            }
+            MultiOp::SetData { path, data, version } => {
+                let path = self.path(path);
+                let version = self.set_data(who, path, data, *version)?;
+                Ok(MultiResult::SetData(*self.stat_of(version)))
+            }
+            MultiOp::Check { path, version } => {
+                let path = self.path(path);
+                self.check(who, path, *version).map(|()| MultiResult::Check)
+            }
         }
-        self.fired.clear();
-        self.changed = false;
     }
 
-    fn create(&mut self, who: Who<'_>, create: &Create) -> Result<(String, Stat), ErrorCode> {
+    /// Returns the path of the new node, and its first version.
+    fn create(&mut self, who: Who<'_>, asked: Path, create: &Create) -> Result<(Path, Link), ErrorCode> {
         let (ephemeral, sequential) = match create.flags {
             // 4 is a container to another op code; to this one it is an ordinary node.
             0 | 4 => (false, false),
@@ -96,15 +113,11 @@ impl Model {
             3 => (true, true),
             _ => return Err(ErrorCode::BadArguments),
         };
-        let parent = self.path(parent(&create.path).ok_or(ErrorCode::BadArguments)?);
-        let acl = fix(create.acl.as_deref(), who.ids)?;
+        let parent = self.place(asked).parent.ok_or(ErrorCode::BadArguments)?;
+        let acl = self.fix(create.acl.as_deref(), who.ids)?;
         let above = self.now(parent).ok_or(ErrorCode::NoNode)?;
-        allowed(above, perms::CREATE, who)?;
-        let mut name = create.path.clone();
-        if sequential {
-            name.push_str(&format!("{:010}", above.created));
-        }
-        let path = self.path(&name);
+        self.allowed(above, perms::CREATE, who)?;
+        let path = if sequential { self.numbered(asked, above.created) } else { asked };
         if !self.place(path).valid {
             return Err(ErrorCode::BadArguments);
         }
@@ -116,32 +129,40 @@ impl Model {
             return Err(ErrorCode::NoChildrenForEphemerals);
         }
         let owner = if ephemeral { who.session.0 } else { 0 };
-        let node = Node::new(create.data.clone(), acl.clone(), self.applied, who.time, owner);
-        let stat = node.stat;
-        self.put(path, Some(node));
+        let node = Node::new(create.data.clone(), acl, self.applied, who.time, owner);
+        let version = self.put(path, Some(node));
         if ephemeral && let Some(session) = self.sessions.get_mut(&who.session) {
             session.ephemerals.push(path);
         }
         above.created += 1;
         above.stat.pzxid = self.applied;
-        let place = above.children.partition_point(|other| last_part(self.name(*other)) < last_part(&name));
-        Arc::make_mut(&mut above.children).insert(place, path);
-        above.count();
-        let parent_acl = above.acl.clone();
-        self.put(parent, Some(above));
-        self.fire(path, EventKind::NodeCreated, acl);
-        self.fire(parent, EventKind::NodeChildrenChanged, parent_acl);
-        Ok((name, stat))
+        above.count(self.shift(parent, path, true));
+        let above = self.put(parent, Some(above));
+        self.fire(path, EventKind::NodeCreated, version);
+        self.fire(parent, EventKind::NodeChildrenChanged, above);
+        Ok((path, version))
     }
 
-    fn delete(&mut self, who: Who<'_>, path: &str, version: i32) -> Result<(), ErrorCode> {
-        let parent = parent(path).filter(|_| !UNDELETABLE.contains(&path)).ok_or(ErrorCode::BadArguments)?;
-        let parent = self.path(parent);
-        allowed(self.now(parent).ok_or(ErrorCode::NoNode)?, perms::DELETE, who)?;
-        let path = self.path(path);
+    /// The path that a sequential node gets: what was asked for, and ten digits.
+    fn numbered(&mut self, asked: Path, number: i64) -> Path {
+        let mut name = std::mem::take(&mut self.scratch);
+        name.clear();
+        name.push_str(self.name(asked));
+        let digits = number.to_string();
+        name.extend(std::iter::repeat_n('0', 10usize.saturating_sub(digits.len())));
+        name.push_str(&digits);
+        let path = self.path(&name);
+        self.scratch = name;
+        path
+    }
+
+    fn delete(&mut self, who: Who<'_>, path: Path, version: i32) -> Result<(), ErrorCode> {
+        let parent = self.place(path).parent.filter(|_| !UNDELETABLE.contains(&self.name(path)));
+        let parent = parent.ok_or(ErrorCode::BadArguments)?;
+        self.allowed(self.now(parent).ok_or(ErrorCode::NoNode)?, perms::DELETE, who)?;
         let node = self.now(path).ok_or(ErrorCode::NoNode)?;
         same_version(version, node.stat.version)?;
-        if !node.children.is_empty() {
+        if node.stat.num_children > 0 {
             return Err(ErrorCode::NotEmpty);
         }
         self.remove(path);
@@ -150,73 +171,84 @@ impl Model {
 
     /// Removes a node without children.
     pub(super) fn remove(&mut self, path: Path) {
-        let acl = self.now(path).expect("only what exists is removed").acl.clone();
-        let parent = self.place(path).parent.expect("the root is never removed");
+        let place = self.place(path);
+        let (last, parent) = (place.newest, place.parent.expect("what exists has a parent"));
+        assert!(
+            self.now(path).is_some() && path != parent,
+            "only what exists is removed, and never the root"
+        );
         self.put(path, None);
         let mut above = self.now(parent).expect("a node has a parent").clone();
         above.stat.pzxid = self.applied;
-        Arc::make_mut(&mut above.children).retain(|other| *other != path);
-        above.count();
-        let parent_acl = above.acl.clone();
-        self.put(parent, Some(above));
-        self.fire(path, EventKind::NodeDeleted, acl);
-        self.fire(parent, EventKind::NodeChildrenChanged, parent_acl);
+        above.count(self.shift(parent, path, false));
+        let above = self.put(parent, Some(above));
+        self.fire(path, EventKind::NodeDeleted, last);
+        self.fire(parent, EventKind::NodeChildrenChanged, above);
     }
 
-    fn set_data(&mut self, who: Who<'_>, path: &str, data: &Data, version: i32) -> Result<Stat, ErrorCode> {
-        let path = self.valid(path)?;
-        let mut node = self.now(path).ok_or(ErrorCode::NoNode)?.clone();
-        allowed(&node, perms::WRITE, who)?;
+    fn set_data(&mut self, who: Who<'_>, path: Path, data: &Data, version: i32) -> Result<Link, ErrorCode> {
+        let node = self.valid(path)?;
+        self.allowed(node, perms::WRITE, who)?;
         same_version(version, node.stat.version)?;
-        node.data = data.clone();
+        let mut node = Node { data: data.clone(), ..*node };
         node.stat.data_length = length(data);
         node.stat.version += 1;
         node.stat.mzxid = self.applied;
         node.stat.mtime = who.time;
-        let (stat, acl) = (node.stat, node.acl.clone());
-        self.put(path, Some(node));
-        self.fire(path, EventKind::NodeDataChanged, acl);
-        Ok(stat)
+        let version = self.put(path, Some(node));
+        self.fire(path, EventKind::NodeDataChanged, version);
+        Ok(version)
     }
 
     fn set_acl(
         &mut self,
         who: Who<'_>,
-        path: &str,
+        path: Path,
         acl: Option<&[Acl]>,
         version: i32,
-    ) -> Result<Stat, ErrorCode> {
-        let path = self.valid(path)?;
-        let acl = fix(acl, who.ids)?;
-        let mut node = self.now(path).ok_or(ErrorCode::NoNode)?.clone();
-        allowed(&node, perms::ADMIN, who)?;
+    ) -> Result<Link, ErrorCode> {
+        if !self.place(path).valid {
+            return Err(ErrorCode::BadArguments);
+        }
+        let acl = self.fix(acl, who.ids)?;
+        let mut node = self.valid(path)?.clone();
+        self.allowed(&node, perms::ADMIN, who)?;
         same_version(version, node.stat.aversion)?;
         node.acl = acl;
         node.stat.aversion += 1;
-        let stat = node.stat;
-        self.put(path, Some(node));
-        Ok(stat)
+        Ok(self.put(path, Some(node)))
     }
 
-    fn check(&mut self, who: Who<'_>, path: &str, version: i32) -> Result<(), ErrorCode> {
-        let path = self.valid(path)?;
-        let node = self.now(path).ok_or(ErrorCode::NoNode)?;
-        allowed(node, perms::READ, who)?;
+    fn check(&mut self, who: Who<'_>, path: Path, version: i32) -> Result<(), ErrorCode> {
+        let node = self.valid(path)?;
+        self.allowed(node, perms::READ, who)?;
         same_version(version, node.stat.version)
     }
 
-    fn valid(&mut self, name: &str) -> Result<Path, ErrorCode> {
-        let path = self.path(name);
-        if self.place(path).valid { Ok(path) } else { Err(ErrorCode::BadArguments) }
+    /// The node of a path that may have one.
+    fn valid(&self, path: Path) -> Result<&Node, ErrorCode> {
+        if !self.place(path).valid {
+            return Err(ErrorCode::BadArguments);
+        }
+        self.now(path).ok_or(ErrorCode::NoNode)
     }
 
-    fn fire(&mut self, path: Path, kind: EventKind, acl: List) {
-        self.fired.push(Fired { path, kind, acl });
+    fn allowed(&self, node: &Node, wanted: i32, who: Who<'_>) -> Result<(), ErrorCode> {
+        if self.allows(node, wanted, who.ids) { Ok(()) } else { Err(ErrorCode::NoAuth) }
     }
-}
 
-fn allowed(node: &Node, wanted: i32, who: Who<'_>) -> Result<(), ErrorCode> {
-    if node.allows(wanted, who.ids) { Ok(()) } else { Err(ErrorCode::NoAuth) }
+    /// The number of the list that is stored for one that a client gave.
+    fn fix(&mut self, given: Option<&[Acl]>, ids: &[Id]) -> Result<ListNumber, ErrorCode> {
+        // What most clients give is stored as it is.
+        if let Some([one]) = given
+            && one.perms == perms::ALL
+            && (&*one.id.scheme, &*one.id.id) == ("world", "anyone")
+        {
+            return Ok(OPEN);
+        }
+        let list = acl::fix(given, ids)?;
+        Ok(self.list(list))
+    }
 }
 
 fn same_version(expected: i32, actual: i32) -> Result<(), ErrorCode> {
@@ -225,7 +257,7 @@ fn same_version(expected: i32, actual: i32) -> Result<(), ErrorCode> {
 
 /// What comes before the last slash. `None` without a slash, or with a NUL.
 pub(super) fn parent(path: &str) -> Option<&str> {
-    if path.contains('\0') {
+    if path.as_bytes().contains(&0) {
         return None;
     }
     match path.rfind('/')? {
@@ -244,7 +276,9 @@ pub(super) fn validate(path: &str) -> Result<(), ErrorCode> {
         matches!(c, '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}'
         | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..)
     };
-    if legal && !path.chars().any(bad) { Ok(()) } else { Err(ErrorCode::BadArguments) }
+    // Nearly all paths are of plain letters.
+    let plain = path.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if legal && (plain || !path.chars().any(bad)) { Ok(()) } else { Err(ErrorCode::BadArguments) }
 }
 
 #[cfg(test)]

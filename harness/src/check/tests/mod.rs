@@ -155,7 +155,7 @@ impl Stage {
     fn everywhere(&mut self, entry: &SharedEntry) {
         (0..3).for_each(|node| self.append(node, entry));
         let mut model = self.checkers.model.clone();
-        let _ = model.execute(entry);
+        let _ = model.execute(entry, None);
         self.digest += u64::from(model.changed());
         (0..3).for_each(|node| self.apply(node, entry.zxid, self.digest));
     }
@@ -184,8 +184,10 @@ impl Stage {
     fn write_and_answer(&mut self, counter: u32, write: Change, op: Op) {
         self.ask(CONN, 100 + counter as i32, op);
         self.everywhere(&request(counter, write));
-        let outcome = self.checkers.history.record(zxid(counter)).unwrap().outcome.clone();
-        self.answer(CONN, 100 + counter as i32, zxid(counter), (*outcome).clone());
+        let position = self.checkers.history.position(zxid(counter));
+        let told = &self.checkers.history.executed_at(position.unwrap()).unwrap().told;
+        let outcome = self.checkers.model.outcome(told);
+        self.answer(CONN, 100 + counter as i32, zxid(counter), outcome);
     }
 
     #[track_caller]

@@ -338,6 +338,17 @@ fn a_snapshot_that_restores_another_state() {
         let mut recovery = found(zxid(1), &[], Epoch(1), Some(PeerId(1)));
         recovery.recovered.snapshot = Some((zxid(1), bytes.clone()));
         stage.see(&Observation::Booted { node: 1, recovery: &recovery });
+        let boot = Boot {
+            id: PeerId(2),
+            voters: (1..=3).map(PeerId).collect(),
+            limits: Limits::default(),
+            super_digest: None,
+            seed: 1,
+            recovered: recovery.recovered,
+        };
+        let machine = vivarium_core::Node::boot(boot).unwrap();
+        stage.expect_clean();
+        stage.see(&Observation::Stepped { node: 1, machine: &machine });
         assert_eq!(stage.broken, property);
     }
 }
