@@ -160,6 +160,7 @@ impl Marker {
     }
 
     /// It arrives.
+    #[inline(never)]
     pub(super) fn asked(&mut self, node: NodeIndex, conn: ConnId, request: &Request) {
         let rolling = self.nodes[node].rolling.is_some();
         let deposed = self.is_deposed(node);
@@ -189,6 +190,7 @@ impl Marker {
     }
 
     /// A server answers.
+    #[inline(never)]
     pub(super) fn replied(&mut self, node: NodeIndex, conn: ConnId, reply: &Reply) {
         let (committed, event) = (self.committed, self.step.event);
         let state = self.conn(conn);

@@ -11,6 +11,7 @@ use super::{Mark, marker};
 
 impl Marker {
     /// A node's step writes.
+    #[inline(never)]
     pub(super) fn wrote(&mut self, node: NodeIndex, lane: LaneName, seq: WriteSeq, write: &Write) {
         self.step.writes += 1;
         let state = &mut self.nodes[node];

@@ -9,10 +9,10 @@ use super::marker::{Cause, Marker, Role, What, place_of};
 use super::{Mark, marker};
 
 impl Marker {
-    /// A node says something of itself.
+    /// A node says something of itself, and not just that it has executed an entry.
+    #[inline(never)]
     pub(super) fn noted(&mut self, node: NodeIndex, note: &Note) {
         match note {
-            Note::Applied { zxid, .. } => self.executed(node, *zxid),
             Note::PreVoting { .. } => {
                 let standing = matches!(self.nodes[node].role, Role::Candidate(_));
                 self.hit_if(Mark::CandidateTimedOut, standing);
@@ -80,7 +80,9 @@ impl Marker {
         }
     }
 
-    fn executed(&mut self, node: NodeIndex, zxid: Zxid) {
+    /// A node executes an entry.
+    #[inline(never)]
+    pub(super) fn executed(&mut self, node: NodeIndex, zxid: Zxid) {
         let state = &mut self.nodes[node];
         let what = state.log.execute(zxid);
         state.applied = zxid;
@@ -252,6 +254,7 @@ impl Marker {
     }
 
     /// A node sends a message.
+    #[inline(never)]
     pub(super) fn said(&mut self, node: NodeIndex, message: &PeerMessage) {
         match message {
             PeerMessage::Alive { epoch, .. } => {
