@@ -401,6 +401,8 @@ fn sum(runs: &[Run], findings: &Findings) -> Totals {
         all.nondeterministic += totals.nondeterministic;
         all.double_checked += totals.double_checked;
         all.events += totals.events;
+        all.searched += totals.searched;
+        all.search_gave_up += totals.search_gave_up;
         all.simulated_seconds += totals.simulated_seconds;
         all.busy_seconds += totals.busy_seconds;
         all.jobs += totals.jobs;

@@ -131,6 +131,12 @@ pub struct Totals {
     /// Marks that were hit, if they were counted.
     #[serde(default)]
     pub marks_hit: Option<usize>,
+    /// Runs in which an order was searched that explains all that clients saw: a sample, first runs only,
+    #[serde(default)]
+    pub searched: u64,
+    /// and those of them in which the search gave up.
+    #[serde(default)]
+    pub search_gave_up: u64,
     /// The seed that took longest,
     pub slowest_seed: Option<u64>,
     /// and how long.

@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use super::findings::{Finding, Findings};
 use super::minimal::{Minimal, decisions};
 use super::progress::{grouped, say, span};
-use super::record::{Reason, Record};
+use super::record::{Reason, Record, Totals};
+use crate::check::linear;
 use crate::marks::{Coverage, Mark};
 
 /// One kind of failure, in full.
@@ -106,6 +107,7 @@ pub fn totals(record: &Record, coverage: Option<&Coverage>) -> String {
     if let (Some(seed), true) = (totals.slowest_seed, totals.slowest_seconds >= 0.01) {
         let _ = write!(text, ", slowest seed {seed} with {:.2} s", totals.slowest_seconds);
     }
+    let _ = write!(text, "\n{}", searches(totals));
     if let Some(coverage) = coverage {
         let _ = write!(text, "\n{}", marks(coverage));
     }
@@ -119,6 +121,22 @@ pub fn totals(record: &Record, coverage: Option<&Coverage>) -> String {
         let _ = write!(text, "\n{} (exit code {})", exit.meaning, exit.code);
     }
     text
+}
+
+/// How many histories of clients were searched exhaustively, and what came of it.
+fn searches(totals: &Totals) -> String {
+    let share = grouped(linear::SHARE);
+    match totals.searched {
+        0 => {
+            format!("exhaustive search: no history, for it takes one run in {share}; all were checked online")
+        }
+        searched => format!(
+            "exhaustive search: {} histories (one run in {share}), {} decided, {} given up",
+            grouped(searched),
+            grouped(searched - totals.search_gave_up),
+            grouped(totals.search_gave_up),
+        ),
+    }
 }
 
 /// No more marks than this are named.

@@ -13,6 +13,7 @@ use super::findings::Failure;
 use super::options::{Plan, SabotageName};
 use super::record::Totals;
 use crate::build;
+use crate::check::linear::Searches;
 use crate::marks::{Coverage, Marker, Marks};
 use crate::run::Runner;
 
@@ -25,11 +26,20 @@ pub trait Run {
     fn marks(&self) -> Option<&Marks> {
         None
     }
+
+    /// Whether what clients saw in the last run was searched for an order that explains it.
+    fn searches(&self) -> Searches {
+        Searches::default()
+    }
 }
 
 impl Run for Runner {
     fn run(&mut self, schedule: &Schedule) -> Report {
         Runner::run(self, schedule, &mut ())
+    }
+
+    fn searches(&self) -> Searches {
+        Runner::searches(self)
     }
 }
 
@@ -66,6 +76,10 @@ impl Run for Hunter {
     fn marks(&self) -> Option<&Marks> {
         self.marker.as_ref().map(Marker::marks)
     }
+
+    fn searches(&self) -> Searches {
+        self.runner.searches()
+    }
 }
 
 /// The schedule as a machine would run it on which time matters: everything is a microsecond later.
@@ -96,6 +110,8 @@ pub struct Tally {
     slowest: Mutex<(u64, u64)>,
     inbox: Mutex<Vec<Failure>>,
     coverage: Mutex<Coverage>,
+    searched: AtomicU64,
+    search_gave_up: AtomicU64,
 }
 
 const NOT_POISONED: &str = "no thread panics while it holds this";
@@ -120,6 +136,8 @@ impl Tally {
             slowest: Mutex::new((0, 0)),
             inbox: Mutex::new(Vec::new()),
             coverage: Mutex::new(Coverage::new()),
+            searched: AtomicU64::new(0),
+            search_gave_up: AtomicU64::new(0),
         }
     }
 
@@ -175,6 +193,8 @@ impl Tally {
             busy_seconds: self.busy_nanos.load(Relaxed) as f64 / 1e9,
             slowest_seed: (slowest_nanos > 0).then_some(slowest_seed),
             slowest_seconds: slowest_nanos as f64 / 1e9,
+            searched: self.searched.load(Relaxed),
+            search_gave_up: self.search_gave_up.load(Relaxed),
             ..Totals::default()
         };
         totals.rates();
@@ -214,6 +234,9 @@ pub fn work(plan: &Plan, tally: &Tally, thread: usize, runner: &mut impl Run) {
         if let Some(marks) = runner.marks() {
             tally.coverage.lock().expect(NOT_POISONED).add(seed, marks);
         }
+        let searches = runner.searches();
+        tally.searched.fetch_add(searches.runs, Relaxed);
+        tally.search_gave_up.fetch_add(searches.undetermined, Relaxed);
         tally.events.fetch_add(report.events, Relaxed);
         tally.simulated_us.fetch_add(report.at / vivarium_sim::US, Relaxed);
         {
