@@ -5,11 +5,22 @@
 //! work, runs between the rounds: the ratio of an event's cost to one turn of the loop is what may be compared with
 //! another day or another machine.
 //!
+//! The share of checking is what the same schedules cost more with all checkers than with none; making observations is
+//! part of it, for without checkers nobody makes them. What a schedule is made of (steps, messages, writes, requests) is
+//! counted apart, outside the time that is measured: it depends on nothing but the schedules.
+//!
+//! Clients wait for answers, and for a server that takes them: faults keep them from asking as often as they would. The
+//! table has both, the requests per second that a profile's clients are set to, which they reach while all goes well, and
+//! those that they send before the faults end, and for how much of that time they are connected. `three` is set to
+//! 100 and sends about half; `loaded` is set to what it takes to send 100 in spite of the faults.
+//!
 //! ```text
 //!   profiles   which schedules are measured
+//!   content    what a schedule is made of
 //!   world      what a world weighs, and what a fork of it costs
 //! ```
 
+pub mod content;
 pub mod profiles;
 pub mod world;
 
@@ -18,17 +29,18 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
-use vivarium_sim::{Memory, Observation, Observer, Schedule, Time, Verdict, Violation, World};
+use vivarium_sim::{Memory, Schedule, Verdict, World};
 
 use crate::end::{End, Usage};
 use crate::run::Runner;
+use content::Content;
 use profiles::{PROFILES, Profile};
 use world::{Weights, weigh};
 
 /// Measure how fast schedules run
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// Only this profile: three, five, sparse or hunt.
+    /// Only this profile: three, five, sparse, loaded or hunt.
     #[arg(long, value_name = "PROFILE")]
     pub only: Option<String>,
     /// How many schedules make a round; without, as many as the profile says.
@@ -75,7 +87,12 @@ pub struct Measured {
     pub events: f64,
     /// Simulated seconds of a schedule, on average.
     pub simulated_seconds: f64,
-    /// Requests that clients sent per simulated second before the faults ended.
+    /// What a schedule is made of, on average.
+    #[serde(flatten)]
+    pub content: Content,
+    /// Requests that all clients together are set to send per simulated second while all goes well.
+    pub requests_per_second_set: Option<u64>,
+    /// Requests that they sent per simulated second before the faults ended.
     pub requests_per_second: f64,
     /// Schedules of a round.
     pub schedules: u64,
@@ -121,6 +138,8 @@ fn measure(profile: &Profile, plan: &Args, calibration_ns: &mut f64) -> Result<M
     for round in 0..plan.rounds.max(1) {
         *calibration_ns = calibration_ns.min(calibrate()?);
         let mut runner = Runner::default();
+        // Its memory is that of a runner that has run many.
+        checked_round(&mut runner, &schedules[..1])?;
         let (seconds, seen) = timed(|| checked_round(&mut runner, &schedules))?;
         checked = checked.min(seconds);
         let seen = seen?;
@@ -136,6 +155,7 @@ fn measure(profile: &Profile, plan: &Args, calibration_ns: &mut f64) -> Result<M
         })?;
         bare = bare.min(seconds);
     }
+    let content = Content::of(&schedules);
     let runs = schedules.len() as f64;
     Ok(Measured {
         profile: profile.name,
@@ -147,7 +167,9 @@ fn measure(profile: &Profile, plan: &Args, calibration_ns: &mut f64) -> Result<M
         checking_percent: 100.0 * (checked - bare).max(0.0) / checked,
         events: counts.events as f64 / runs,
         simulated_seconds: counts.simulated as f64 / 1e9 / runs,
-        requests_per_second: counts.requests as f64 / (counts.chaos as f64 / 1e9),
+        requests_per_second: content.requests / content.chaos_seconds,
+        requests_per_second_set: profile.shape.map(|shape| shape.rate),
+        content,
         schedules: schedules.len() as u64,
         hash: format!("{:016x}", counts.hash),
     })
@@ -158,41 +180,21 @@ fn measure(profile: &Profile, plan: &Args, calibration_ns: &mut f64) -> Result<M
 struct Counts {
     events: u64,
     simulated: u64,
-    chaos: u64,
-    requests: u64,
     hash: u64,
 }
 
 fn checked_round(runner: &mut Runner, schedules: &[Schedule]) -> Result<Counts> {
     let mut counts = Counts::default();
     for schedule in schedules {
-        let mut requests = Requests { until: schedule.chaos, sent: 0 };
-        let report = runner.run(schedule, &mut requests);
+        let report = runner.run(schedule, &mut ());
         if let Verdict::Broken(violation) = &report.verdict {
             anyhow::bail!("seed {} breaks \"{}\": {}", schedule.seed, violation.property, violation.seen);
         }
         counts.events += report.events;
         counts.simulated += report.at;
-        counts.chaos += schedule.chaos;
-        counts.requests += requests.sent;
         counts.hash = vivarium_sim::decision::mix(counts.hash ^ report.hash);
     }
     Ok(counts)
-}
-
-/// Counts the requests that are sent before the faults end.
-struct Requests {
-    until: Time,
-    sent: u64,
-}
-
-impl Observer for Requests {
-    fn observe(&mut self, at: Time, observation: &Observation<'_>) -> Result<(), Box<Violation>> {
-        if matches!(observation, Observation::Sent { .. }) && at < self.until {
-            self.sent += 1;
-        }
-        Ok(())
-    }
 }
 
 /// CPU seconds that this thread spends on something.
@@ -229,7 +231,7 @@ fn print_table(figures: &Figures) {
         weights.fork_checked_us,
     );
     println!(
-        "{:<8} {:>11} {:>8} {:>11} {:>9} {:>11} {:>9} {:>9} {:>10} {:>11}",
+        "{:<8} {:>11} {:>8} {:>11} {:>9} {:>11} {:>9} {:>9} {:>10}",
         "profile",
         "schedules/s",
         "target",
@@ -238,12 +240,11 @@ fn print_table(figures: &Figures) {
         "turns/event",
         "checking",
         "events",
-        "simulated",
-        "requests/s"
+        "simulated"
     );
     for m in &figures.profiles {
         println!(
-            "{:<8} {:>11.0} {:>8} {:>11.0} {:>9.1} {:>11.1} {:>7.1} % {:>9.0} {:>8.1} s {:>11.1}   {}",
+            "{:<8} {:>11.0} {:>8} {:>11.0} {:>9.1} {:>11.1} {:>7.1} % {:>9.0} {:>8.1} s   {}",
             m.profile,
             m.schedules_per_second,
             m.target.map_or_else(|| "-".into(), |target| format!("{target:.0}")),
@@ -253,8 +254,39 @@ fn print_table(figures: &Figures) {
             m.checking_percent,
             m.events,
             m.simulated_seconds,
-            m.requests_per_second,
             m.hash,
+        );
+    }
+    println!(
+        "what a schedule is made of, its quiet end included but for the requests, which are those before the faults end:"
+    );
+    println!(
+        "{:<8} {:>8} {:>9} {:>8} {:>8} {:>9} {:>9} {:>9} {:>10} {:>10}",
+        "profile",
+        "steps",
+        "messages",
+        "writes",
+        "entries",
+        "requests",
+        "a second",
+        "set to",
+        "connected",
+        "faults"
+    );
+    for m in &figures.profiles {
+        let c = &m.content;
+        println!(
+            "{:<8} {:>8.0} {:>9.0} {:>8.0} {:>8.0} {:>9.0} {:>9.1} {:>9} {:>8.1} % {:>10.1}",
+            m.profile,
+            c.steps,
+            c.messages,
+            c.writes,
+            c.entries,
+            c.requests,
+            m.requests_per_second,
+            m.requests_per_second_set.map_or_else(|| "-".into(), |rate| rate.to_string()),
+            c.connected_percent,
+            c.faults,
         );
     }
 }

@@ -43,27 +43,34 @@ pub struct Shape {
 const BUSY: Shape = Shape { nodes: 3, clients: 3, rate: 100, chaos: 10_000 * MS };
 
 /// All profiles, the most important first.
-pub const PROFILES: [Profile; 4] = [
+pub const PROFILES: [Profile; 5] = [
     Profile {
         name: "three",
-        about: "3 nodes, 10 s simulated, 100 requests/s, all faults",
+        about: "3 nodes, 10 s simulated, clients set to 100 requests/s, all faults",
         shape: Some(BUSY),
         schedules: 200,
         target: Some(1000.0),
     },
     Profile {
         name: "five",
-        about: "5 nodes, 10 s simulated, 100 requests/s, all faults",
+        about: "5 nodes, 10 s simulated, clients set to 100 requests/s, all faults",
         shape: Some(Shape { nodes: 5, ..BUSY }),
         schedules: 100,
         target: Some(500.0),
     },
     Profile {
         name: "sparse",
-        about: "3 nodes, 10 s simulated, 10 requests/s, all faults",
+        about: "3 nodes, 10 s simulated, clients set to 10 requests/s, all faults",
         shape: Some(Shape { rate: 10, ..BUSY }),
         schedules: 400,
         target: Some(5000.0),
+    },
+    Profile {
+        name: "loaded",
+        about: "3 nodes, 10 s simulated, 100 requests/s in spite of all faults",
+        shape: Some(Shape { clients: 6, rate: 200, ..BUSY }),
+        schedules: 100,
+        target: None,
     },
     Profile { name: "hunt", about: "what a hunt draws", shape: None, schedules: 500, target: None },
 ];
