@@ -71,10 +71,19 @@ impl Snapshots {
         self.rearm();
     }
 
-    /// Begins what is due and goes on with what is begun.
+    /// Begins what is due and goes on with what is begun. Asked at every step, of which few have anything to do here.
+    #[inline]
     pub fn advance(&mut self, replica: &mut Replica, state: &mut State, out: &mut Outputs) {
-        self.advance_own(replica, state, out);
-        self.advance_exports(replica, state, out);
+        if self.own.is_some() || self.is_due() {
+            self.advance_own(replica, state, out);
+        }
+        if !self.exports.is_empty() || replica.feeds_snapshot() {
+            self.advance_exports(replica, state, out);
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.entries_since >= self.due_after || self.bytes_since >= self.bytes_max
     }
 
     fn advance_own(&mut self, replica: &mut Replica, state: &mut State, out: &mut Outputs) {
@@ -85,8 +94,7 @@ impl Snapshots {
             }
             return;
         }
-        if self.own.is_none() && (self.entries_since >= self.due_after || self.bytes_since >= self.bytes_max)
-        {
+        if self.own.is_none() && self.is_due() {
             self.rearm();
             let zxid = state.applied();
             self.own = Some(Own::Emitting { freeze: state.freeze(), zxid, next: 0 });
@@ -112,28 +120,19 @@ impl Snapshots {
     }
 
     fn advance_exports(&mut self, replica: &mut Replica, state: &mut State, out: &mut Outputs) {
-        if self.exports.is_empty() {
-            if !replica.feeds_snapshot() {
-                return;
+        self.exports.retain(|peer, (freeze, zxid)| {
+            let wanted = replica.snapshot_to(*peer) == Some(*zxid);
+            if !wanted {
+                state.thaw(*freeze);
             }
-        } else {
-            self.exports.retain(|peer, (freeze, zxid)| {
-                let wanted = replica.snapshot_to(*peer) == Some(*zxid);
-                if !wanted {
-                    state.thaw(*freeze);
-                }
-                wanted
-            });
-        }
+            wanted
+        });
         while let Some(peer) = replica.snapshot_wanted() {
             let zxid = state.applied();
             if let Some((freeze, _)) = self.exports.insert(peer, (state.freeze(), zxid)) {
                 state.thaw(freeze);
             }
             replica.snapshot_frozen(peer, zxid);
-        }
-        if self.exports.is_empty() {
-            return;
         }
         while let Some(peer) = replica.snapshot_room() {
             let (freeze, _) = self.exports[&peer];

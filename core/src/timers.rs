@@ -20,23 +20,33 @@ pub enum Timer {
 const COUNT: usize = Timer::Retire as usize + 1;
 
 /// When each of them is due.
-#[derive(Clone, Debug, Default)]
-pub struct Timers([Option<Instant>; COUNT]);
+#[derive(Clone, Debug)]
+pub struct Timers([Instant; COUNT]);
+
+/// When one is due that is stopped. Every step asks for the earliest, and one kind of number is compared faster than two.
+const NEVER: Instant = Instant(u64::MAX);
+
+impl Default for Timers {
+    fn default() -> Timers {
+        Timers([NEVER; COUNT])
+    }
+}
 
 impl Timers {
     /// Sets one, in place of what it was.
     pub fn set(&mut self, timer: Timer, at: Instant) {
-        self.0[timer as usize] = Some(at);
+        self.0[timer as usize] = at;
     }
 
     /// Stops one.
     pub fn clear(&mut self, timer: Timer) {
-        self.0[timer as usize] = None;
+        self.0[timer as usize] = NEVER;
     }
 
     /// Whether one is due; it is stopped when it is.
     pub fn take_due(&mut self, timer: Timer, now: Instant) -> bool {
-        let due = self.0[timer as usize].is_some_and(|at| at <= now);
+        let at = self.0[timer as usize];
+        let due = at <= now && at != NEVER;
         if due {
             self.clear(timer);
         }
@@ -45,8 +55,7 @@ impl Timers {
 
     /// The earliest of all.
     pub fn next(&self) -> Option<Instant> {
-        let never = Instant(u64::MAX);
-        let soonest = self.0.iter().fold(never, |soonest, at| soonest.min(at.unwrap_or(never)));
-        (soonest != never).then_some(soonest)
+        let soonest = self.0.iter().fold(NEVER, |soonest, at| soonest.min(*at));
+        (soonest != NEVER).then_some(soonest)
     }
 }

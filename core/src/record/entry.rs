@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::api::{Acl, Blob, Create, Data, Id};
 use crate::encoding::{Reader, append, put, put_bytes, put_signed};
-use crate::entry::{Body, Command, Entry, Write};
+use crate::entry::{Body, Command, Entry, SharedEntry, Write};
 use crate::ids::{Origin, PeerId, SessionId, Zxid};
 use crate::time::Timestamp;
 
@@ -65,56 +65,107 @@ pub(super) fn encode(bytes: &mut Vec<u8>, entry: &Entry) {
     }
 }
 
-/// Reads the entry that `bytes` begin with, and gives what follows it.
-///
-/// # Errors
-/// postcard's.
-pub(super) fn decode(bytes: &[u8]) -> Result<(Entry, &[u8]), postcard::Error> {
-    match usual(bytes) {
-        Some(read) => Ok(read),
-        None => postcard::take_from_bytes(bytes),
+/// Reads entries one after the other. Those of one client share its identities, as they did before they were written.
+#[derive(Clone, Debug, Default)]
+pub struct EntryDecoder {
+    /// Identities that were read before, of as many clients as are likely to take turns.
+    known: Vec<Arc<[Id]>>,
+    /// The place of the next ones.
+    next: usize,
+}
+
+impl EntryDecoder {
+    const KNOWN_MAX: usize = 16;
+
+    /// Reads the entry of an append.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub fn decode(&mut self, zxid: Zxid, bytes: &[u8]) -> Result<SharedEntry, String> {
+        let (entry, rest) =
+            self.read(bytes).map_err(|error| format!("the entry cannot be decoded: {error}"))?;
+        if !rest.is_empty() {
+            return Err(format!("{} bytes follow the entry", rest.len()));
+        }
+        if entry.zxid != zxid {
+            return Err(format!("the record says {zxid}, its entry {}", entry.zxid));
+        }
+        Ok(Arc::new(entry))
+    }
+
+    /// Reads the entry that `bytes` begin with, and gives what follows it.
+    fn read<'a>(&mut self, bytes: &'a [u8]) -> Result<(Entry, &'a [u8]), postcard::Error> {
+        match self.usual(bytes) {
+            Some(read) => Ok(read),
+            None => postcard::take_from_bytes(bytes),
+        }
+    }
+
+    /// A request. `None` for all else.
+    fn usual<'a>(&mut self, bytes: &'a [u8]) -> Option<(Entry, &'a [u8])> {
+        let mut reader = Reader(bytes);
+        let zxid = Zxid(reader.number()?);
+        let time = Timestamp(reader.signed()?);
+        let origin = origin(&mut reader)?;
+        if reader.byte()? != COMMAND as u8 || reader.byte()? != REQUEST as u8 {
+            return None;
+        }
+        let session = SessionId(reader.signed()?);
+        let owner = self::origin(&mut reader)?;
+        let ids = self.identities(&mut reader)?;
+        // The number of the variant is part of what postcard reads of the rarer ones.
+        let at_write = reader.0;
+        let write = match u64::from(reader.byte()?) {
+            CREATE => {
+                let path = reader.text()?.into();
+                let data = data(&mut reader)?;
+                let acl = match reader.flag()? {
+                    true => Some(several(&mut reader, acl)?),
+                    false => None,
+                };
+                let flags = reader.signed_short()?;
+                Write::Create(Create { path, data, acl, flags, stat: reader.flag()? })
+            }
+            DELETE => Write::Delete { path: reader.text()?.into(), version: reader.signed_short()? },
+            SET_DATA => {
+                let path = reader.text()?.into();
+                let data = data(&mut reader)?;
+                Write::SetData { path, data, version: reader.signed_short()? }
+            }
+            _ => {
+                let (write, rest) = postcard::take_from_bytes(at_write).ok()?;
+                reader.0 = rest;
+                write
+            }
+        };
+        let body = Body::Command(Command::Request { session, owner, ids, write });
+        Some((Entry { zxid, time, origin, body }, reader.0))
+    }
+
+    fn identities(&mut self, reader: &mut Reader<'_>) -> Option<Arc<[Id]>> {
+        for ids in &self.known {
+            let mut ahead = *reader;
+            if are(&mut ahead, ids) {
+                *reader = ahead;
+                return Some(ids.clone());
+            }
+        }
+        let ids: Arc<[Id]> = several(reader, id)?.into();
+        if self.known.len() < EntryDecoder::KNOWN_MAX {
+            self.known.push(ids.clone());
+        } else {
+            self.known[self.next] = ids.clone();
+            self.next = (self.next + 1) % EntryDecoder::KNOWN_MAX;
+        }
+        Some(ids)
     }
 }
 
-/// A request. `None` for all else.
-fn usual(bytes: &[u8]) -> Option<(Entry, &[u8])> {
-    let mut reader = Reader(bytes);
-    let zxid = Zxid(reader.number()?);
-    let time = Timestamp(reader.signed()?);
-    let origin = origin(&mut reader)?;
-    if reader.byte()? != COMMAND as u8 || reader.byte()? != REQUEST as u8 {
-        return None;
-    }
-    let session = SessionId(reader.signed()?);
-    let owner = self::origin(&mut reader)?;
-    let ids = several(&mut reader, id)?.into();
-    // The number of the variant is part of what postcard reads of the rarer ones.
-    let at_write = reader.0;
-    let write = match u64::from(reader.byte()?) {
-        CREATE => {
-            let path = reader.text()?.into();
-            let data = data(&mut reader)?;
-            let acl = match reader.flag()? {
-                true => Some(several(&mut reader, acl)?),
-                false => None,
-            };
-            let flags = reader.signed_short()?;
-            Write::Create(Create { path, data, acl, flags, stat: reader.flag()? })
-        }
-        DELETE => Write::Delete { path: reader.text()?.into(), version: reader.signed_short()? },
-        SET_DATA => {
-            let path = reader.text()?.into();
-            let data = data(&mut reader)?;
-            Write::SetData { path, data, version: reader.signed_short()? }
-        }
-        _ => {
-            let (write, rest) = postcard::take_from_bytes(at_write).ok()?;
-            reader.0 = rest;
-            write
-        }
-    };
-    let body = Body::Command(Command::Request { session, owner, ids, write });
-    Some((Entry { zxid, time, origin, body }, reader.0))
+/// Whether these very identities follow.
+fn are(reader: &mut Reader<'_>, ids: &[Id]) -> bool {
+    let is = |reader: &mut Reader<'_>, text: &str| reader.bytes() == Some(text.as_bytes());
+    reader.number() == Some(ids.len() as u64)
+        && ids.iter().all(|Id { scheme, id }| is(reader, scheme) && is(reader, id))
 }
 
 fn put_origin(bytes: &mut Vec<u8>, origin: &Origin) {
@@ -163,21 +214,6 @@ fn several<T>(reader: &mut Reader<'_>, mut one: impl FnMut(&mut Reader<'_>) -> O
         all.push(one(reader)?);
     }
     Some(all)
-}
-
-/// Reads the entry of a record.
-///
-/// # Errors
-/// What is wrong with the bytes.
-pub(super) fn decode_whole(zxid: Zxid, bytes: &[u8]) -> Result<Arc<Entry>, String> {
-    let (entry, rest) = decode(bytes).map_err(|error| format!("the entry cannot be decoded: {error}"))?;
-    if !rest.is_empty() {
-        return Err(format!("{} bytes follow the entry", rest.len()));
-    }
-    if entry.zxid != zxid {
-        return Err(format!("the record says {zxid}, its entry {}", entry.zxid));
-    }
-    Ok(Arc::new(entry))
 }
 
 #[cfg(test)]
@@ -243,12 +279,13 @@ mod tests {
             encode(&mut bytes, &entry);
             assert_eq!(bytes, postcard::to_stdvec(&entry).expect("plain data"), "{entry:?}");
             let usual = matches!(entry.body, Body::Command(Command::Request { .. }));
-            assert_eq!(super::usual(&bytes).is_some(), usual, "{entry:?}");
+            assert_eq!(EntryDecoder::default().usual(&bytes).is_some(), usual, "{entry:?}");
             all.extend_from_slice(&bytes);
         }
         let mut rest = &all[..];
+        let mut decoder = EntryDecoder::default();
         for entry in entries() {
-            let (read, after) = decode(rest).expect("it was just written");
+            let (read, after) = decoder.read(rest).expect("it was just written");
             assert_eq!(read, entry);
             rest = after;
         }
@@ -261,19 +298,50 @@ mod tests {
         for entry in entries() {
             let mut bytes = Vec::new();
             encode(&mut bytes, &entry);
+            let mut decoder = EntryDecoder::default();
+            decoder.read(&bytes).expect("it was just written");
+            let mut decode = |bytes: &[u8]| decoder.read(bytes).map(|(entry, rest)| (entry, rest.len()));
+            let usually = |bytes: &[u8]| {
+                postcard::take_from_bytes::<Entry>(bytes).map(|(entry, rest)| (entry, rest.len()))
+            };
             bytes.truncate(120);
             for at in 0..bytes.len() {
-                assert_eq!(decode(&bytes[..at]), postcard::take_from_bytes(&bytes[..at]), "cut at {at}");
+                assert_eq!(decode(&bytes[..at]), usually(&bytes[..at]), "cut at {at}");
                 for other in [0, 1, 2, 0x7f, 0x80, 0xff, bytes[at] ^ 0x10] {
                     let mut bytes = bytes.clone();
                     bytes[at] = other;
                     assert_eq!(
                         decode(&bytes),
-                        postcard::take_from_bytes(&bytes),
+                        usually(&bytes),
                         "{at}: {other}, {bytes:x?}"
                     );
                 }
             }
+        }
+    }
+
+    #[test]
+    fn identities_are_shared_and_never_mixed_up() {
+        let mut decoder = EntryDecoder::default();
+        let clients: Vec<Arc<[Id]>> =
+            (0..40).map(|n| (0..n % 3).map(|k| id("ip", &format!("10.0.{k}.{n}"))).collect()).collect();
+        let mut seen: Vec<Arc<[Id]>> = Vec::new();
+        for turn in 0..400usize {
+            let ids = clients[(turn * 7 + turn / 5) % if turn < 200 { 12 } else { 40 }].clone();
+            let owner = Origin { peer: PeerId(1), stream: 2, number: 3 };
+            let write = Write::Delete { path: "/a".into(), version: turn as i32 };
+            let body = Body::Command(Command::Request { session: SessionId(5), owner, ids, write });
+            let entry = Entry { zxid: Zxid(turn as u64), time: Timestamp(0), origin: owner, body };
+            let mut bytes = Vec::new();
+            encode(&mut bytes, &entry);
+            let read = decoder.decode(entry.zxid, &bytes).expect("it was just written");
+            assert_eq!(*read, entry);
+            let Body::Command(Command::Request { ids, .. }) = &read.body else { unreachable!("a request") };
+            if !seen.iter().any(|other| Arc::ptr_eq(other, ids)) {
+                seen.push(ids.clone());
+            }
+            assert!(turn >= 200 || seen.len() <= 12, "clients that take turns share what was read of them");
+            assert!(decoder.known.len() <= EntryDecoder::KNOWN_MAX);
         }
     }
 }

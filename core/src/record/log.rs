@@ -214,7 +214,7 @@ impl LogEncoder {
 /// A record of a log, decoded as far as it has to be.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LogRecord<'a> {
-    /// An entry. Decoded with [`decode_entry`](LogRecord::decode_entry) when it is needed.
+    /// An entry. Decoded with [`EntryDecoder`] when it is needed.
     Append { zxid: Zxid, entry: &'a [u8] },
     /// A promise.
     Promise { epoch: Epoch, candidate: PeerId },
@@ -226,16 +226,6 @@ pub enum LogRecord<'a> {
     Mark,
     /// This disk is a member's.
     Join,
-}
-
-impl LogRecord<'_> {
-    /// The entry of an append.
-    ///
-    /// # Errors
-    /// What is wrong with the bytes.
-    pub fn decode_entry(zxid: Zxid, bytes: &[u8]) -> Result<SharedEntry, String> {
-        entry::decode_whole(zxid, bytes)
-    }
 }
 
 /// What a record of a log with this kind and payload, whose checksums hold, says.

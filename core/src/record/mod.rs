@@ -70,6 +70,7 @@ use std::fmt;
 
 use crate::ids::{PeerId, Zxid};
 
+pub use entry::EntryDecoder;
 pub use log::{LogEncoder, LogRecord, Resume, SEGMENT_HEADER_BYTES, SegmentHeader, decode_log};
 pub use snapshot::{SnapshotEncoder, SnapshotError, decode_snapshot};
 

@@ -2,7 +2,7 @@
 //! business, of which only the zxid of the one in use is known here.
 
 use super::*;
-use crate::record::{Head, LogRecord, RECORD_HEAD_BYTES, decode_log, search};
+use crate::record::{EntryDecoder, Head, LogRecord, RECORD_HEAD_BYTES, decode_log, search};
 
 /// What the log says.
 pub(super) struct Replayed {
@@ -28,7 +28,7 @@ pub(super) fn replay(
     // The history up to here is in the snapshot: what lies before it is not read, and its damage does no harm.
     let start = headers.iter().rposition(|header| header.last <= base).unwrap_or(0);
     let first = headers[start];
-    let mut history = History { start: first.last, base, covered: Vec::new(), entries: Vec::new() };
+    let mut history = History { start: first.last, base, covered: Vec::new(), entries: Vec::new(), decoder: EntryDecoder::default() };
     let mut resume = Resume {
         previous: first.previous,
         next: first.first,
@@ -160,6 +160,7 @@ struct History {
     covered: Vec<Zxid>,
     /// Entries after it.
     entries: Vec<SharedEntry>,
+    decoder: EntryDecoder,
 }
 
 impl History {
@@ -180,7 +181,7 @@ impl History {
                 if zxid <= self.base {
                     self.covered.push(zxid);
                 } else {
-                    self.entries.push(LogRecord::decode_entry(zxid, entry)?);
+                    self.entries.push(self.decoder.decode(zxid, entry)?);
                 }
             }
             LogRecord::Promise { epoch, candidate } => promise(resume, epoch, Some(candidate)),

@@ -448,7 +448,17 @@ impl Replica {
     }
 
     /// Promises that hold by now are made; those to itself are kept at once. Then what was proposed goes out.
+    #[inline]
     fn settle(&mut self, now: Now, out: &mut Outputs) {
+        let idle = matches!(self.role, Role::Looking(_) | Role::Candidate(_) | Role::Following(_))
+            && self.retirement == Retirement::No
+            && !self.journal.has_releasable();
+        if !idle {
+            self.settle_all(now, out);
+        }
+    }
+
+    fn settle_all(&mut self, now: Now, out: &mut Outputs) {
         loop {
             while let Some((to, vow)) = self.journal.release() {
                 if to == self.id {
