@@ -310,11 +310,7 @@ mod tests {
                 for other in [0, 1, 2, 0x7f, 0x80, 0xff, bytes[at] ^ 0x10] {
                     let mut bytes = bytes.clone();
                     bytes[at] = other;
-                    assert_eq!(
-                        decode(&bytes),
-                        usually(&bytes),
-                        "{at}: {other}, {bytes:x?}"
-                    );
+                    assert_eq!(decode(&bytes), usually(&bytes), "{at}: {other}, {bytes:x?}");
                 }
             }
         }

@@ -28,7 +28,13 @@ pub(super) fn replay(
     // The history up to here is in the snapshot: what lies before it is not read, and its damage does no harm.
     let start = headers.iter().rposition(|header| header.last <= base).unwrap_or(0);
     let first = headers[start];
-    let mut history = History { start: first.last, base, covered: Vec::new(), entries: Vec::new(), decoder: EntryDecoder::default() };
+    let mut history = History {
+        start: first.last,
+        base,
+        covered: Vec::new(),
+        entries: Vec::new(),
+        decoder: EntryDecoder::default(),
+    };
     let mut resume = Resume {
         previous: first.previous,
         next: first.first,
