@@ -59,6 +59,8 @@ pub struct Decisions {
     /// void.
     bucket: u32,
     turn: u32,
+    /// When the bucket begins.
+    begun: Time,
     /// A hash table of what came up in this turn, and what found its place taken.
     counts: [Count; COUNTS],
     crowded: Vec<Count>,
@@ -89,7 +91,15 @@ impl Decisions {
     /// Decisions of a seed.
     pub fn new(seed: u64) -> Decisions {
         let void = Count { key: 0, again: 0 };
-        Decisions { seed, even: false, bucket: 0, turn: 1, counts: [void; COUNTS], crowded: Vec::new() }
+        Decisions {
+            seed,
+            even: false,
+            begun: 0,
+            bucket: bucket(0),
+            turn: 1,
+            counts: [void; COUNTS],
+            crowded: Vec::new(),
+        }
     }
 
     /// Begins anew with another seed, in the same memory. In `even` weather every draw is [`Draw::even`].
@@ -116,42 +126,27 @@ impl Decisions {
     pub fn draw_nth(&mut self, kind: Kind, subject: usize, at: Time) -> (Draw, u32) {
         let subjects = if kind == Kind::Message { MESSAGE_SUBJECTS } else { SUBJECTS };
         assert!(subject < subjects, "subject {subject} of {kind:?}");
-        let bucket = bucket(at);
-        let occurrence = self.occurrence((kind as u32) << 16 | subject as u32, bucket);
-        if self.even {
-            return (Draw::even(), occurrence);
+        if at.wrapping_sub(self.begun) >= BUCKET {
+            self.take_turn(at);
         }
-        let about = (kind as u64) << 56 | (subject as u64) << 40 | u64::from(occurrence);
-        (
-            Draw { word: mix(mix(self.seed ^ mix(about)).wrapping_add(u64::from(bucket))), step: STEP },
-            occurrence,
-        )
-    }
-
-    /// How often this has come up before within its time bucket.
-    #[inline]
-    fn occurrence(&mut self, about: u32, bucket: u32) -> u32 {
-        if bucket != self.bucket {
-            self.take_turn(bucket);
-        }
-        let key = u64::from(self.turn) << 32 | u64::from(about);
+        let key = u64::from(self.turn) << 32 | (kind as u64) << 16 | subject as u64;
         // Fibonacci hashing: the uppermost bits of the product depend on all of the key's.
         let count = &mut self.counts[(key.wrapping_mul(STEP) >> (64 - COUNTS.ilog2())) as usize];
         if count.key == key {
             count.again += 1;
-            return count.again;
-        }
-        if count.key >> 32 == u64::from(self.turn) {
+        } else if count.key >> 32 == u64::from(self.turn) {
             return self.crowded_out(key);
+        } else {
+            *count = Count { key, again: 0 };
         }
-        *count = Count { key, again: 0 };
-        0
+        let occurrence = count.again;
+        (self.nth(key, occurrence), occurrence)
     }
 
     /// The same for what found its place taken.
     #[inline(never)]
-    fn crowded_out(&mut self, key: u64) -> u32 {
-        match self.crowded.iter_mut().find(|count| count.key == key) {
+    fn crowded_out(&mut self, key: u64) -> (Draw, u32) {
+        let occurrence = match self.crowded.iter_mut().find(|count| count.key == key) {
             Some(count) => {
                 count.again += 1;
                 count.again
@@ -160,11 +155,25 @@ impl Decisions {
                 self.crowded.push(Count { key, again: 0 });
                 0
             }
-        }
+        };
+        (self.nth(key, occurrence), occurrence)
     }
 
-    fn take_turn(&mut self, bucket: u32) {
-        self.bucket = bucket;
+    /// The decision that is the how-manieth about this in the present bucket.
+    #[inline]
+    fn nth(&self, key: u64, occurrence: u32) -> Draw {
+        if self.even {
+            return Draw::even();
+        }
+        let (kind, subject) = (key >> 16 & 0xff, key & 0xffff);
+        let about = kind << 56 | subject << 40 | u64::from(occurrence);
+        Draw { word: mix(mix(self.seed ^ mix(about)).wrapping_add(u64::from(self.bucket))), step: STEP }
+    }
+
+    #[inline(never)]
+    fn take_turn(&mut self, at: Time) {
+        self.bucket = bucket(at);
+        self.begun = at / BUCKET * BUCKET;
         self.turn += 1;
         self.crowded.clear();
     }

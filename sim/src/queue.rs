@@ -160,6 +160,14 @@ impl Queue {
         self.order.last().map(|(at, _)| *at)
     }
 
+    /// What the next event is, and what caused it.
+    #[inline]
+    pub fn first(&self) -> Option<(EventId, &Event)> {
+        let (_, slot) = self.order.last()?;
+        let planned = &self.slots[*slot as usize];
+        planned.event.as_ref().map(|event| (planned.cause, event))
+    }
+
     /// Takes the next event: when it was to happen, what caused it, and what it is.
     #[inline]
     pub fn pop(&mut self) -> Option<(Time, EventId, Event)> {

@@ -252,9 +252,14 @@ impl<O: Observer> World<O> {
         }
         match who {
             Next::Event => {
-                let (_, cause, event) = self.memory.queue.pop().expect("it was there a moment ago");
-                self.happening(cause, Happening::Event(&event))?;
-                match self.paused_until(&event) {
+                // Looked at where it waits, and moved once.
+                let (cause, event) = self.memory.queue.first().expect("it was there a moment ago");
+                let what = Happening::Event(event);
+                let id = self.events;
+                self.observer.observe(self.now, &Observation::Happening { id, cause, what })?;
+                let paused_until = self.paused_until(event);
+                let (_, _, event) = self.memory.queue.pop().expect("it was there a moment ago");
+                match paused_until {
                     Some(until) => {
                         // It is the same event still, and keeps its cause.
                         self.memory.queue.during(cause);
@@ -319,6 +324,7 @@ impl<O: Observer> World<O> {
         (best.0 != Time::MAX).then_some((best.0.max(self.now), best.1))
     }
 
+    #[inline(always)]
     fn happen(&mut self, event: Event) -> Checked {
         match event {
             Event::Arrive { from, to, message } => {
