@@ -151,7 +151,8 @@ impl Replica {
             self.promise(epoch, leader, out);
             self.journal.forget();
         }
-        if self.retirement == Retirement::HandedOver {
+        if self.retirement == Retirement::Wanted {
+            // Another leads, and does without this node.
             self.retired(out);
         }
         match &mut self.role {

@@ -410,25 +410,18 @@ impl Replica {
         heard + 1 >= self.voters.majority()
     }
 
-    /// The operator wants this leader to end: ask a follower that has everything to stand.
+    /// The operator wants this leader to end: ask a follower that has everything to stand. When nothing comes of that
+    /// and this node is elected once more, it asks again: it would lead without serving anybody otherwise.
     pub(super) fn hand_over_if_ready(&mut self, now: Now, out: &mut Outputs) {
-        match self.retirement {
-            Retirement::No | Retirement::Done => return,
-            Retirement::Wanted | Retirement::HandedOver => {
-                if self.voters.count() - self.gone.len() < self.voters.majority() {
-                    // So many others have ended that nobody can take over: there is nothing to wait for.
-                    self.retired(out);
-                    return;
-                }
-            }
-        }
-        if self.retirement == Retirement::HandedOver {
+        if self.retirement != Retirement::Wanted {
             return;
         }
-        let Role::Leading(leading) = &self.role else {
+        if self.voters.count() - self.gone.len() < self.voters.majority() {
+            // So many others have ended that nobody can take over: there is nothing to wait for.
             self.retired(out);
             return;
-        };
+        }
+        let Role::Leading(leading) = &self.role else { return };
         let last = self.log.last();
         let heir = leading
             .followers
@@ -439,7 +432,6 @@ impl Replica {
         if let Some(heir) = heir {
             out.send(heir, PeerMessage::HandOver { epoch: leading.epoch });
             out.note(Note::HandedOver { to: heir });
-            self.retirement = Retirement::HandedOver;
             self.look(now, LookingReason::HandOver, out);
         }
     }

@@ -104,14 +104,14 @@ enum Role {
     Leading(Box<Leading>),
 }
 
-/// Whether the operator wants this node to end.
+/// Whether the operator wants this node to end. How far that has come is said by the role alone, so the two cannot
+/// disagree: a leader hands over, however often it is elected, and whoever follows is done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Retirement {
     No,
-    /// It leads, and waits for a follower that has everything.
+    /// It led when it was asked. In the lead it serves nobody and waits for a follower that has everything; out of it,
+    /// it stays for the sake of its vote until another leads.
     Wanted,
-    /// It has asked that follower to stand.
-    HandedOver,
     Done,
 }
 

@@ -1,3 +1,5 @@
+//! Nobody waits in vain for a leader. One that was asked to end, and is elected all the same, hands over at once.
+//!
 //! Sessions end when they should: never while their leader has heard their client in time, and soon after it has not.
 //!
 //! "In time" is measured by the leader's monotonic clock, without any slack: a session gets its whole timeout, and at most
@@ -28,6 +30,8 @@ struct Node {
     now: Instant,
     /// It was asked to end, and keeps nobody's time from then on, even if it is elected once more.
     retiring: bool,
+    /// It was established all the same, in this very step.
+    established: bool,
     /// While it keeps the sessions' time.
     reign: Option<Reign>,
 }
@@ -77,6 +81,7 @@ impl Liveness {
     pub(super) fn established(&mut self, node: NodeIndex, epoch: Epoch) {
         let state = &mut self.nodes[node];
         if state.retiring {
+            state.established = true;
             return;
         }
         let since = state.now;
@@ -88,6 +93,7 @@ impl Liveness {
     /// A node leads no more.
     pub(super) fn resigned(&mut self, node: NodeIndex) {
         self.nodes[node].reign = None;
+        self.nodes[node].established = false;
     }
 
     /// A leader begins to open an epoch without an election,
@@ -127,8 +133,10 @@ impl Liveness {
 
     /// A node is about to be told something.
     #[inline]
-    pub(super) fn steps(&mut self, node: NodeIndex, now: Now) {
-        self.nodes[node].now = now.mono;
+    pub(super) fn steps(&mut self, node: NodeIndex, now: Now) -> Checked {
+        let state = &mut self.nodes[node];
+        state.now = now.mono;
+        if state.established { lingers(node) } else { Ok(()) }
     }
 
     /// A node is asked to end.
@@ -241,6 +249,18 @@ impl Liveness {
         heard.last = *now;
         heard.excused = Duration(0);
     }
+}
+
+/// A leader on its way out does nothing about it.
+#[cold]
+fn lingers(node: NodeIndex) -> Checked {
+    violation(
+        "hand-over",
+        "a leader that is elected after it was asked to end serves nobody, so it hands over as soon as it is \
+         established: a follower has all that it has",
+        format!("node {} is established, and leads on", peer_id(node)),
+        "it to ask a follower to stand, or to end".into(),
+    )
 }
 
 impl Reign {

@@ -21,6 +21,7 @@
 //! | watches fire once, as the right kind, in the order of section 6.3, before any reply that knows of the change; setWatches catches up exactly | `watches` | `watch-once`, `watch-order`, `watch-before-data`, `watch-renewal` |
 //! | sessions: confirmed by an executed entry, to one connection, with the right password and timeout; never made anew under an old id | `clients`, here | `session-ordered`, `session-unique`, `handshake` |
 //! | a session that its leader hears is not expired, and a silent one is, by the leader's clock and without slack | `liveness` | `no-early-expiry`, `expiry-in-time` |
+//! | a leader that was asked to end and is elected all the same hands over at once | `liveness` | `hand-over` |
 //! | a follower tells its leader whom it has heard | `reports` | `clients-reported` |
 //! | requests, watches and logs are bounded; elections and messages are, once all faults have ended | `bounds` | `bounded`, `few-elections`, `few-messages` |
 //! | in the end every node holds what the model holds | `last_look` | `nothing-lost` |
@@ -123,7 +124,7 @@ impl Checkers {
     fn input(&mut self, node: NodeIndex, now: Now, input: &Input) -> Checked {
         let state = &mut self.nodes[node];
         state.reports.step_over(node)?;
-        self.liveness.steps(node, now);
+        self.liveness.steps(node, now)?;
         match input {
             Input::Peer { message, .. } => {
                 self.bounds.arrived(message);

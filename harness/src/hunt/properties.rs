@@ -16,6 +16,7 @@ pub const PROPERTIES: &[&str] = &[
     "few-elections",
     "few-messages",
     "fifo",
+    "hand-over",
     "handshake",
     "integrity",
     "invariant",

@@ -17,7 +17,7 @@ use vivarium_core::api::{
 use vivarium_core::entry::{Body, Command, Entry, SharedEntry, Write as Change};
 use vivarium_core::error::ErrorCode;
 use vivarium_core::ids::{ConnId, Epoch, Origin, PeerId, SessionId, WriteSeq, Zxid};
-use vivarium_core::io::{Boot, Input, Lane, Note, Output, Write};
+use vivarium_core::io::{Boot, Input, Lane, LookingReason, Note, Output, Write};
 use vivarium_core::limits::Limits;
 use vivarium_core::record::Resume;
 use vivarium_core::recovery::{Recovered, Recovery};

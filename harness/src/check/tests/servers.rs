@@ -352,3 +352,22 @@ fn a_snapshot_that_restores_another_state() {
         assert_eq!(stage.broken, property);
     }
 }
+
+#[test]
+fn a_leader_on_its_way_out_that_is_elected_once_more_and_leads_on() {
+    for hands_over in [true, false] {
+        let mut stage = Stage::serving();
+        let now = Now { mono: Default::default(), wall: Timestamp(0) };
+        stage.see(&Observation::Input { node: 0, now, input: &Input::Retire });
+        stage.note(0, Note::HandedOver { to: PeerId(2) });
+        stage.note(0, Note::Looking { why: LookingReason::HandOver });
+        stage.note(0, Note::Established { epoch: Epoch(1), committed: zxid(1) });
+        if hands_over {
+            stage.note(0, Note::HandedOver { to: PeerId(3) });
+            stage.note(0, Note::Looking { why: LookingReason::HandOver });
+        }
+        stage.expect_clean();
+        stage.see(&Observation::Input { node: 0, now, input: &Input::Wake });
+        if hands_over { stage.expect_clean() } else { stage.expect("hand-over") }
+    }
+}
