@@ -1,7 +1,9 @@
 //! Recovery against every way in which a file can end, and against a stupid twin.
 //!
-//! Small cases are enumerated: each byte cut, torn or flipped. Whole lives of a disk are in [`life`].
+//! Small cases are enumerated: each byte cut, torn or flipped. Each verdict on damage is in [`damage`], whole lives of a
+//! disk are in [`life`].
 
+mod damage;
 mod life;
 
 use std::collections::BTreeMap;
