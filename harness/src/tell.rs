@@ -57,6 +57,7 @@ pub fn line(observation: &Observation<'_>) -> (String, String) {
                 recovery.recovered.entries.last().map_or(String::new(), |e| format!(" to {:?}", e.zxid)),
             ),
         ),
+        Observation::Refused { node: n, damage } => (node(n), format!("DOES NOT START {damage}")),
         Observation::Ended { node: n } => (node(n), "END".into()),
         Observation::Rotten { node: n } => (node(n), "DAMAGED DISK".into()),
         Observation::Wiped { node: n } => (node(n), "NEW DISK".into()),

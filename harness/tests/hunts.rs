@@ -153,7 +153,10 @@ impl Observer for Census {
                 self.1[*node] = true;
                 "disk damaged"
             }
-            Observation::Wiped { node } if std::mem::take(&mut self.1[*node]) => "damaged disk refused",
+            Observation::Refused { node, .. } => {
+                self.1[*node] = false;
+                "damaged disk refused"
+            }
             Observation::Wiped { .. } => "disk wiped",
             Observation::Booted { node, .. } if std::mem::take(&mut self.1[*node]) => {
                 "damage where nothing is needed"

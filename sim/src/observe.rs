@@ -4,7 +4,7 @@ use vivarium_core::Node;
 use vivarium_core::api::{ConnectRequest, ConnectResponse, Reply, Request, WatchedEvent};
 use vivarium_core::ids::ConnId;
 use vivarium_core::io::{Input, Output, Write};
-use vivarium_core::recovery::Recovery;
+use vivarium_core::recovery::{Damage, Recovery};
 use vivarium_core::replica::PeerMessage;
 use vivarium_core::time::Now;
 
@@ -29,6 +29,8 @@ pub enum Observation<'a> {
     },
     /// A process starts, from this.
     Booted { node: NodeIndex, recovery: &'a Recovery },
+    /// A process finds damage on its disk that it must not start with, and the operator does what its message says.
+    Refused { node: NodeIndex, damage: &'a Damage },
     /// A process ends, by crash or orderly. What it left on disk has been told by `Durable`.
     Ended { node: NodeIndex },
     /// The disk of a node that is down was replaced by an empty one.

@@ -2,8 +2,8 @@
 
 use vivarium_core::ids::{WriteSeq, Zxid};
 use vivarium_core::io::{Lane as LaneName, Write};
-use vivarium_core::record::FileName;
-use vivarium_core::recovery::Recovery;
+use vivarium_core::record::{FileName, SEGMENT_HEADER_BYTES};
+use vivarium_core::recovery::{Damage, Recovery};
 use vivarium_sim::NodeIndex;
 
 use super::marker::{Lane, Marker, Node, Role};
@@ -137,6 +137,7 @@ impl Marker {
         state.log.truncate(durable);
         state.up = false;
         state.retired = false;
+        state.handed_over = false;
         state.leave_role();
         let (up, all) = (self.up(), self.shape.nodes);
         self.hit_if(Mark::TwoDown, all - up >= 2);
@@ -174,6 +175,16 @@ impl Marker {
         }
     }
 
+    /// A process does not start, because of what its disk gives back.
+    pub(super) fn does_not_start(&mut self, node: NodeIndex, damage: &Damage) {
+        debug_assert!(self.nodes[node].rotten, "only a damaged disk is refused");
+        self.hit(match damage.file {
+            FileName::Snapshot(_) => Mark::BootRefusedSnapshot,
+            FileName::Segment(_) if damage.offset < SEGMENT_HEADER_BYTES as u64 => Mark::BootRefusedHeader,
+            FileName::Segment(_) => Mark::BootRefusedRecord,
+        });
+    }
+
     /// A process starts.
     pub(super) fn booted(&mut self, node: NodeIndex, recovery: &Recovery) {
         let recovered = &recovery.recovered;
@@ -202,6 +213,8 @@ impl Marker {
         let unnoticed = self.nodes.iter().any(|other| other.up && other.follows(node));
         let (entries, snapshot) = (!recovered.entries.is_empty(), recovered.snapshot.is_some());
         let spare = |kind: fn(&FileName) -> bool| recovery.garbage.iter().any(kind);
+        let went_bad = recovery.garbage.contains(&FileName::Snapshot(self.nodes[node].snapshot_durable));
+        let rotten = self.nodes[node].rotten;
         let older = recovery.garbage.iter().any(|name| matches!(name, FileName::Snapshot(z) if *z > base));
         self.hit_if(Mark::LeaderBackUnnoticed, unnoticed);
         self.hit_if(Mark::BootTornTail, recovery.torn.is_some());
@@ -209,6 +222,8 @@ impl Marker {
         self.hit_if(Mark::BootSnapshotOnly, !entries && snapshot);
         self.hit_if(Mark::BootSnapshotAndLog, entries && snapshot);
         self.hit_if(Mark::BootOlderSnapshot, older && snapshot);
+        self.hit_if(Mark::BootSnapshotWentBad, went_bad);
+        self.hit_if(Mark::BootBesideDamage, rotten);
         self.hit_if(Mark::BootTornSnapshot, spare(|name| matches!(name, FileName::Snapshot(_))));
         self.hit_if(Mark::BootBegunSegment, spare(|name| matches!(name, FileName::Segment(_))));
         self.hit_if(Mark::BootVoidLog, !recovery.prelude.is_empty());

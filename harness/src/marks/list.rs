@@ -88,6 +88,7 @@ marks! {
         HeirElected "heir-elected" "The follower that was handed the lead wins the next election."
         RetiredWithoutHeir "retired-without-heir" "A leader that is asked to end finds nobody to hand over to in time."
         LateHandOver "late-hand-over" "A hand-over arrives at a node that no longer follows its sender in that epoch."
+        HandedOverAgain "handed-over-again" "A leader that has handed over is elected once more, and hands over once more."
     }
     Discovery "discovery" {
         FollowedWithoutPromise "followed-without-promise" "A node learns of an epoch by its leader's heartbeat, without having promised it."
@@ -209,6 +210,11 @@ marks! {
         MultiDuringSnapshot "multi-during-snapshot" "A multi is executed while a snapshot is in the making."
         SequentialDuringSnapshot "sequential-during-snapshot" "A sequential node is made while a snapshot is in the making."
         AclDuringSnapshot "acl-during-snapshot" "An ACL is set while a snapshot is in the making."
+        BootRefusedRecord "boot-refused-record" "A node does not start, since a record of its log is damaged that was durable."
+        BootRefusedHeader "boot-refused-header" "A node does not start, since a segment of its log that it needs has a damaged header."
+        BootRefusedSnapshot "boot-refused-snapshot" "A node does not start, since a snapshot is damaged and the log does not reach back behind it."
+        BootBesideDamage "boot-beside-damage" "A node starts from a damaged disk, of which it needs nothing that is damaged."
+        BootSnapshotWentBad "boot-snapshot-went-bad" "A node starts although its newest durable snapshot is damaged: an older one, or the whole log, makes up for it."
     }
     Session "session" {
         SessionClosed "session-closed" "A session is closed by its client."

@@ -131,6 +131,8 @@ pub(super) struct Node {
     pub served: bool,
     /// It was asked to end, and has.
     pub retired: bool,
+    /// It was asked to end, and has handed over.
+    pub handed_over: bool,
     pub role: Role,
     /// Established, or in sync.
     pub settled: bool,
@@ -159,6 +161,9 @@ pub(super) struct Node {
     pub own: Option<Zxid>,
     pub own_chunks: u32,
     pub own_done: u32,
+    /// The newest snapshot that its disk has had, durably; and whether the disk was damaged since.
+    pub snapshot_durable: Zxid,
+    pub rotten: bool,
     /// A leader's state that is arriving: of which entry, and how many pieces.
     pub incoming: Option<(Zxid, u32)>,
     /// Some earlier one never arrived whole.
@@ -448,6 +453,12 @@ impl Marker {
         match observation {
             Observation::Started { schedule } => self.begin(schedule),
             Observation::Booted { node, recovery } => self.booted(*node, recovery),
+            Observation::Refused { node, damage } => self.does_not_start(*node, damage),
+            Observation::Rotten { node } => self.nodes[*node].rotten = true,
+            Observation::Wiped { node } => {
+                let state = &mut self.nodes[*node];
+                (state.rotten, state.snapshot_durable) = (false, Zxid::ZERO);
+            }
             Observation::Ended { node } => {
                 self.ended(*node);
                 self.end_step();

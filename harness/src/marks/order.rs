@@ -56,9 +56,10 @@ impl Marker {
                 self.nodes[node].own = Some(*zxid);
                 self.nodes[node].own_chunks = 0;
             }
-            Note::SnapshotDurable { .. } => {
+            Note::SnapshotDurable { zxid } => {
                 let state = &mut self.nodes[node];
                 state.own = None;
+                state.snapshot_durable = *zxid;
                 state.own_done += 1;
                 let row = state.own_done >= 3;
                 self.hit(Mark::SnapshotDurable);
@@ -67,14 +68,17 @@ impl Marker {
             Note::SnapshotInstalled { zxid } => {
                 let state = &mut self.nodes[node];
                 (state.incoming, state.own, state.applied) = (None, None, *zxid);
+                state.snapshot_durable = *zxid;
                 self.hit(Mark::TransferInstalled);
             }
             Note::SessionCreated { session, .. } => self.session_created(*session),
             Note::SessionAttached { session } => self.session_attached(*session),
             Note::SessionEnded { session, expired } => self.session_ended(*session, *expired),
             Note::HandedOver { to } => {
+                let again = std::mem::replace(&mut self.nodes[node].handed_over, true);
                 self.heir = Some(place_of(*to));
                 self.hit(Mark::HandedOver);
+                self.hit_if(Mark::HandedOverAgain, again);
             }
             _ => {}
         }

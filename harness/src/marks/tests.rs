@@ -7,6 +7,8 @@ use vivarium_core::entry::{Body, Command, Entry, Write as Ask};
 use vivarium_core::error::ErrorCode;
 use vivarium_core::ids::{ConnId, Epoch, Origin, PeerId, SessionId, WriteSeq, Zxid};
 use vivarium_core::io::{Input, Lane, LookingReason, Note, Output, Write};
+use vivarium_core::record::{FileName, Resume};
+use vivarium_core::recovery::{Damage, Recovered, Recovery, Remedy};
 use vivarium_core::replica::PeerMessage;
 use vivarium_core::time::{Instant, Now, Timestamp};
 use vivarium_sim::{NodeIndex, Observation, Observer, Schedule};
@@ -325,6 +327,71 @@ fn a_client_reads_from_a_server_behind_and_is_told_of_its_own_write() {
     let response = ConnectResponse { timeout_ms: 9, session: SESSION, password: [1; 16], read_only: None };
     told.output(0, Output::Connected { conn: CONN, response });
     assert!(told.has(Mark::ClientLeftInHandshake));
+}
+
+#[test]
+fn a_disk_that_went_bad_is_refused_or_does_without() {
+    let snapshot = FileName::Snapshot(z(1, 5));
+    let damage = |file, offset| Damage {
+        file,
+        offset,
+        after: Zxid::ZERO,
+        what: "it is damaged".into(),
+        remedy: Remedy::CopyAnew,
+    };
+    let segment = FileName::Segment(3);
+    for (damage, mark) in [
+        (damage(segment, 4096), Mark::BootRefusedRecord),
+        (damage(segment, 0), Mark::BootRefusedHeader),
+        (damage(snapshot, 0), Mark::BootRefusedSnapshot),
+    ] {
+        let mut told = Told::new();
+        told.observe(&Observation::Rotten { node: 1 });
+        told.observe(&Observation::Refused { node: 1, damage: &damage });
+        told.observe(&Observation::Wiped { node: 1 });
+        assert!(told.has(mark));
+        told.observe(&Observation::Booted { node: 1, recovery: &started_without(&[]) });
+        assert!(!told.has(Mark::BootBesideDamage), "the disk is another by now");
+    }
+
+    let mut told = Told::new();
+    told.note(1, Note::SnapshotDurable { zxid: z(1, 4) });
+    told.note(1, Note::SnapshotDurable { zxid: z(1, 5) });
+    told.observe(&Observation::Ended { node: 1 });
+    told.observe(&Observation::Booted {
+        node: 1,
+        recovery: &started_without(&[FileName::Snapshot(z(1, 9))]),
+    });
+    assert!(!told.has(Mark::BootSnapshotWentBad), "that one was never finished");
+    told.observe(&Observation::Rotten { node: 1 });
+    told.observe(&Observation::Booted { node: 1, recovery: &started_without(&[snapshot]) });
+    assert!(told.has(Mark::BootSnapshotWentBad) && told.has(Mark::BootBesideDamage));
+}
+
+/// What a process starts from that had no use for these files.
+fn started_without(garbage: &[FileName]) -> Recovery {
+    Recovery {
+        recovered: Recovered { promised: Epoch(1), ..Recovered::default() },
+        resume: Resume::FRESH,
+        next_segment: 2,
+        prelude: Vec::new(),
+        torn: None,
+        garbage: garbage.to_vec(),
+        segments: Vec::new(),
+        snapshots: Vec::new(),
+        remarks: Vec::new(),
+    }
+}
+
+#[test]
+fn a_leader_that_hands_over_twice() {
+    let mut told = Told::new();
+    told.note(0, Note::HandedOver { to: PeerId(2) });
+    told.observe(&Observation::Ended { node: 0 });
+    told.note(0, Note::HandedOver { to: PeerId(2) });
+    assert!(!told.has(Mark::HandedOverAgain), "another process, which was asked anew");
+    told.note(0, Note::HandedOver { to: PeerId(3) });
+    assert!(told.has(Mark::HandedOverAgain));
 }
 
 #[test]

@@ -362,7 +362,8 @@ impl<O: Observer> World<O> {
             return Ok(());
         }
         let recovery = match self.slots[node].disk.boot() {
-            Err(_) if self.slots[node].disk.is_rotten() => {
+            Err(damage) if self.slots[node].disk.is_rotten() => {
+                self.observe(&Observation::Refused { node, damage: &damage })?;
                 // The operator does what the message says.
                 self.wipe(node)?;
                 self.slots[node].disk.boot()
