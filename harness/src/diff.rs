@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde_json::json;
 
-use crate::end::End;
+use crate::end::{End, Usage};
 use crate::recording::align::align;
 use crate::recording::command::{event_json, line};
 use crate::recording::source::Source;
@@ -114,9 +114,10 @@ fn place(lane: Lane) -> String {
 /// `seed:N`, or a file.
 fn named(name: &std::path::Path) -> Result<Source> {
     match name.to_str().and_then(|name| name.strip_prefix("seed:")) {
-        Some(seed) => Ok(Source::Seed(
-            seed.parse().map_err(|_| anyhow::anyhow!("`seed:N` is wanted, not seed:{seed}"))?,
-        )),
+        Some(seed) => {
+            let wrong = || Usage(format!("`seed:N` is wanted, not seed:{seed}"));
+            Ok(Source::Seed(seed.parse().map_err(|_| wrong())?, None))
+        }
         None => Ok(Source::File(name.to_owned())),
     }
 }
@@ -157,7 +158,8 @@ mod tests {
 
     #[test]
     fn a_run_is_like_itself_and_unlike_another() {
-        let (first, second) = (Source::Seed(3).recording().unwrap(), Source::Seed(4).recording().unwrap());
+        let (first, second) =
+            (Source::Seed(3, None).recording().unwrap(), Source::Seed(4, None).recording().unwrap());
         let (end, text) = told(&first, &first, false);
         assert_eq!(end, End::Clean);
         assert!(text.starts_with("both runs are the same"), "{text}");
@@ -172,7 +174,7 @@ mod tests {
 
     #[test]
     fn what_is_named_is_a_seed_or_a_file() {
-        assert_eq!(named(std::path::Path::new("seed:7")).unwrap(), Source::Seed(7));
+        assert_eq!(named(std::path::Path::new("seed:7")).unwrap(), Source::Seed(7, None));
         assert!(named(std::path::Path::new("seed:x")).is_err());
         assert_eq!(named(std::path::Path::new("a.sched")).unwrap(), Source::File("a.sched".into()));
     }

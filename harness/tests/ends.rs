@@ -56,8 +56,23 @@ fn a_broken_property_is_1_and_can_be_run_again() {
     // The command that it tells shows the same failure, and so does the file.
     let replay = text.lines().find_map(|line| line.strip_prefix("  replay    ")).expect("a command");
     let words: Vec<&str> = replay.split(' ').skip_while(|word| *word != "replay").collect();
-    let (code, shown, _) = run(harness().args(words));
+    let (code, shown, _) = run(harness().args(&words));
     assert!(code == 1 && shown.contains("property \"reads\" is broken"), "{shown}");
+    // So do the verbs that look at a run: the same world, with the same thing wrong.
+    let named: Vec<&str> = words[1..].iter().copied().filter(|word| *word != "--verbose").collect();
+    assert!(named.contains(&"--seed") && named.contains(&"--sabotage"), "{named:?}");
+    for verb in ["record", "view"] {
+        let file = out.join(verb);
+        let (code, shown, err) = run(harness().arg(verb).args(&named).arg("-o").arg(&file));
+        assert!(code == 0 && shown.contains("\"reads\" is broken at event "), "{verb}: {shown}{err}");
+    }
+    let (_, shown, err) = run(harness().arg("show").arg(out.join("record")).args(["--json", "--count", "0"]));
+    let header: serde_json::Value = serde_json::from_str(&shown).unwrap_or_else(|_| panic!("{shown}{err}"));
+    let (schedule, again) = (header["schedule"].as_str(), header["replay"].as_str());
+    assert!(schedule.is_some_and(|text| text.ends_with("drawn\nsabotage forged-data\n")), "{header}");
+    assert!(again.is_some_and(|text| text.ends_with("--sabotage forged-data --verbose")), "{header}");
+    let (code, shown, err) = run(harness().arg("step").args(&named).stdin(Stdio::null()));
+    assert!(code == 0 && shown.contains("\"reads\" is broken"), "{shown}{err}");
     let mut examples = 0;
     for entry in std::fs::read_dir(latest.join("fail")).expect("examples") {
         let (code, shown, err) =

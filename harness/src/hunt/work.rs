@@ -278,6 +278,7 @@ pub fn replay_command(seed: u64, sabotage: Option<SabotageName>) -> String {
     format!("{} replay --seed {seed}{} --verbose", build::program(), option(sabotage))
 }
 
-fn option(sabotage: Option<SabotageName>) -> String {
+/// The option that asks for it, with a space before it; nothing for nothing.
+pub fn option(sabotage: Option<SabotageName>) -> String {
     sabotage.map(|kind| format!(" --sabotage {}", kind.name())).unwrap_or_default()
 }

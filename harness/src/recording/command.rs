@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::source::Source;
 use super::{Event, Header, State, file};
+use crate::hunt::options::SabotageName;
 use crate::run::End;
 
 /// Run a schedule and write down all that happens
@@ -19,6 +20,9 @@ pub struct RecordArgs {
     /// A seed.
     #[arg(long)]
     seed: Option<u64>,
+    /// With `--seed`: what the simulated world itself does wrong.
+    #[arg(long, value_enum, value_name = "KIND", requires = "seed")]
+    sabotage: Option<SabotageName>,
     /// The trace file to write.
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
@@ -47,7 +51,7 @@ pub struct ShowArgs {
 pub fn record(args: &RecordArgs) -> Result<End> {
     let source = match (&args.file, args.seed) {
         (Some(file), _) => Source::File(file.clone()),
-        (None, Some(seed)) => Source::Seed(seed),
+        (None, Some(seed)) => Source::Seed(seed, args.sabotage),
         (None, None) => unreachable!("clap demands a seed or a file"),
     };
     let recording = source.recording()?;

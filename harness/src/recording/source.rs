@@ -6,15 +6,17 @@ use anyhow::{Context, Result};
 use vivarium_sim::Schedule;
 
 use super::{Recording, Subject, file, record};
-use crate::trace::{self, Trace};
+use crate::build;
+use crate::hunt::{self, options::SabotageName};
+use crate::trace::Trace;
 
 /// What the user named.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Source {
     /// A `*.sched` or a `*.trace` file, told apart by its first bytes.
     File(PathBuf),
-    /// A seed.
-    Seed(u64),
+    /// A seed, and what the world of its schedule itself does wrong.
+    Seed(u64, Option<SabotageName>),
 }
 
 impl Source {
@@ -24,7 +26,10 @@ impl Source {
     /// When the file cannot be read, or is neither a schedule nor a recording.
     pub fn recording(&self) -> Result<Recording> {
         match self {
-            Source::Seed(seed) => Ok(record(seed_subject(*seed), &Schedule::draw(*seed))),
+            Source::Seed(seed, sabotage) => {
+                let schedule = hunt::work::schedule(*seed, *sabotage);
+                Ok(record(seed_subject(*seed, *sabotage, &schedule), &schedule))
+            }
             Source::File(path) => {
                 let bytes = std::fs::read(path).with_context(|| format!("{}", path.display()))?;
                 if bytes.starts_with(&file::MAGIC) {
@@ -47,19 +52,21 @@ impl Source {
 /// When the text of the schedule cannot be read any more.
 pub fn schedule(source: &Source, recording: &Recording) -> Result<Schedule> {
     match source {
-        Source::Seed(seed) => Ok(Schedule::draw(*seed)),
+        Source::Seed(seed, sabotage) => Ok(hunt::work::schedule(*seed, *sabotage)),
         Source::File(path) => Ok(Trace::parse(&recording.header.schedule)
             .with_context(|| format!("the schedule in {}", path.display()))?
             .schedule),
     }
 }
 
-fn seed_subject(seed: u64) -> Subject {
+fn seed_subject(seed: u64, sabotage: Option<SabotageName>, schedule: &Schedule) -> Subject {
+    let option = hunt::work::option(sabotage);
+    let text = Trace { story: Vec::new(), schedule: schedule.clone(), drawn: true, expect: None, hash: None };
     Subject {
-        name: format!("seed {seed}"),
-        again: format!("cargo harness record --seed {seed} -o seed-{seed}.trace"),
-        replay: format!("cargo harness replay --seed {seed} --verbose"),
-        schedule: format!("format {}\nexpect clean\nseed {seed}\ndrawn\n", trace::FORMAT),
+        name: format!("seed {seed}{}", sabotage.map(|kind| format!(", {}", kind.name())).unwrap_or_default()),
+        again: format!("{} record --seed {seed}{option} -o seed-{seed}.trace", build::program()),
+        replay: hunt::work::replay_command(seed, sabotage),
+        schedule: text.to_string(),
     }
 }
 
@@ -68,8 +75,8 @@ fn file_subject(path: &Path, text: String) -> Subject {
     let trace = path.with_extension("trace");
     Subject {
         name,
-        again: format!("cargo harness record {} -o {}", path.display(), trace.display()),
-        replay: format!("cargo harness replay {} --verbose", path.display()),
+        again: format!("{} record {} -o {}", build::program(), path.display(), trace.display()),
+        replay: format!("{} replay {} --verbose", build::program(), path.display()),
         schedule: text,
     }
 }

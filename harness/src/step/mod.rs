@@ -21,6 +21,7 @@ use anyhow::Result;
 use vivarium_sim::Schedule;
 
 use crate::end::End;
+use crate::hunt::options::SabotageName;
 use crate::recording::source::{self, Source};
 use command::Command;
 use walk::Walk;
@@ -34,6 +35,9 @@ pub struct Args {
     /// A seed.
     #[arg(long)]
     seed: Option<u64>,
+    /// With `--seed`: what the simulated world itself does wrong.
+    #[arg(long, value_enum, value_name = "KIND", requires = "seed")]
+    sabotage: Option<SabotageName>,
     /// Where to begin.
     #[arg(long, value_name = "EVENT", default_value_t = 1)]
     at: u64,
@@ -46,7 +50,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<End> {
     let source = match (&args.file, args.seed) {
         (Some(path), _) => Source::File(path.clone()),
-        (None, seed) => Source::Seed(seed.expect("clap demands a seed or a file")),
+        (None, seed) => Source::Seed(seed.expect("clap demands a seed or a file"), args.sabotage),
     };
     let recording = source.recording()?;
     let schedule = source::schedule(&source, &recording)?;

@@ -5,7 +5,7 @@ use crate::recording::source::Source;
 
 /// What a walk through the run of a seed says to these commands.
 fn said(commands: &str) -> String {
-    let source = Source::Seed(3);
+    let source = Source::Seed(3, None);
     let recording = source.recording().expect("a seed can be run");
     let schedule = source::schedule(&source, &recording).expect("it has a schedule");
     let mut out = Vec::new();

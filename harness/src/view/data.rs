@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn each_column_has_a_place_for_each_event() {
-        let recording = Source::Seed(3).recording().unwrap();
+        let recording = Source::Seed(3, None).recording().unwrap();
         let data = data(std::slice::from_ref(&recording));
         let events = data["runs"][0]["events"].as_object().unwrap();
         assert_eq!(events.len(), 14);
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn two_recordings_come_with_what_is_the_same() {
-        let recording = Source::Seed(3).recording().unwrap();
+        let recording = Source::Seed(3, None).recording().unwrap();
         let data = data(&[recording.clone(), recording.clone()]);
         assert_eq!(data["pairs"].as_array().unwrap().len(), 2 * recording.events.len());
         assert!(data["divergence"].is_null());

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use crate::end::{End, Usage};
+use crate::hunt::options::SabotageName;
 use crate::recording::source::Source;
 
 /// Make a page to look at a run, or at two side by side
@@ -28,6 +29,9 @@ pub struct Args {
     /// A seed instead of a file; may be given twice.
     #[arg(long, value_name = "SEED")]
     seed: Vec<u64>,
+    /// With `--seed`: what the simulated world itself does wrong, in the run of each seed.
+    #[arg(long, value_enum, value_name = "KIND", requires = "seed")]
+    sabotage: Option<SabotageName>,
     /// The page to write.
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
@@ -39,7 +43,8 @@ pub struct Args {
 /// When there are not one or two runs to show, one of them cannot be read, or the page cannot be written.
 pub fn run(args: &Args) -> Result<End> {
     let files = args.files.iter().map(|path| Source::File(path.clone()));
-    let sources: Vec<Source> = files.chain(args.seed.iter().map(|seed| Source::Seed(*seed))).collect();
+    let seeds = args.seed.iter().map(|seed| Source::Seed(*seed, args.sabotage));
+    let sources: Vec<Source> = files.chain(seeds).collect();
     if !(1..=2).contains(&sources.len()) {
         let what = format!("{} runs to show: one or two wanted, as FILE or as --seed SEED", sources.len());
         return Err(Usage(what).into());

@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_page_is_one_file_that_asks_for_no_other() {
-        let mut recording = Source::Seed(3).recording().unwrap();
+        let mut recording = Source::Seed(3, None).recording().unwrap();
         recording.header.name = "<b>&{{data}}".into();
         let page = page(&[recording]).unwrap();
         assert!(page.contains("&lt;b&gt;&amp;{{data}}"), "names are text");
