@@ -15,6 +15,10 @@
 pub mod bench;
 pub mod entries;
 pub mod plant;
+#[cfg(test)]
+mod planted;
+#[cfg(test)]
+mod planted_tests;
 pub mod report;
 pub mod rule;
 

@@ -1,7 +1,8 @@
 //! Rules applied: a copy of the sources in which every bug waits to be switched on.
 //!
 //! All rules go into one copy, so that one build serves them all. Each `planted!()` becomes a look at a number that is
-//! set once, when the process starts, from [`VARIABLE`]; with 0, or without it, the copy behaves as the original does.
+//! set once, when the process starts, from [`VARIABLE`]; without it the copy behaves as the original does. What that
+//! module does is in `planted.rs`.
 //! The originals are never written to.
 
 use std::collections::BTreeMap;
@@ -11,8 +12,9 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::rule::{QUESTION, Rule};
+use crate::end::USAGE;
 
-/// The environment variable that says which rule is planted: its place in the order of names, from 1.
+/// The environment variable that says which rule is planted: its name, or its place in the order of names, from 1.
 pub const VARIABLE: &str = "VIVARIUM_PLANTED";
 
 /// What a build of the harness needs.
@@ -20,23 +22,7 @@ const FOLDERS: [&str; 5] = ["core", "sim", "net-real", "harness", "traces"];
 const FILES: [&str; 2] = ["Cargo.toml", "Cargo.lock"];
 
 /// The module of core that knows which bug is planted.
-const MODULE: &str = "//! Which bug is planted; 0 for none. Only this copy of the sources has it.
-
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
-
-static NUMBER: AtomicU32 = AtomicU32::new(0);
-
-/// Plants a bug, before anything runs.
-pub fn set(number: u32) {
-    NUMBER.store(number, Relaxed);
-}
-
-/// Whether this bug is planted.
-#[inline(always)]
-pub fn is(number: u32) -> bool {
-    NUMBER.load(Relaxed) == number
-}
-";
+const MODULE: &str = include_str!("planted.rs");
 
 const MAIN: &str = "harness/src/main.rs";
 const MAIN_BEGINS: &str = "fn main() -> ExitCode {\n";
@@ -99,9 +85,13 @@ impl Sources {
         let library = self.text("core/src/lib.rs")?.to_owned();
         self.0.insert("core/src/lib.rs".into(), format!("{library}\npub mod planted;\n").into());
         self.0.insert("core/src/planted.rs".into(), MODULE.into());
+        let names: Vec<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
         let begins = format!(
-            "{MAIN_BEGINS}    let planted = std::env::var(\"{VARIABLE}\").ok();\n    \
-             vivarium_core::planted::set(planted.map_or(0, |number| number.parse().expect(\"a number\")));\n"
+            "{MAIN_BEGINS}    let planted = std::env::var_os(\"{VARIABLE}\").unwrap_or_default();\n    \
+             if let Err(wrong) = vivarium_core::planted::set(&planted.to_string_lossy(), &{names:?}) {{\n        \
+             eprintln!(\"harness: {VARIABLE}: {{wrong}}\");\n        \
+             return ExitCode::from({USAGE});\n    \
+             }}\n"
         );
         self.replace(MAIN, MAIN_BEGINS, &begins)
     }
