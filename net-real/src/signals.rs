@@ -1,6 +1,7 @@
 //! SIGTERM and SIGINT as bytes in a pipe that the loop polls.
 //!
-//! The first one asks for an orderly end; a second one ends the process where it stands.
+//! The first one asks for an orderly end; a second one ends the process where it stands. SIGXFSZ is caught and does
+//! nothing: it would end the process without a word where a write past the limit on file sizes fails with an error.
 
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
@@ -10,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 
 /// Signals caught so far and not yet seen by the loop.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ impl Signals {
             signal_hook::flag::register(signal, Arc::clone(&asked))?;
             signal_hook::low_level::pipe::register(signal, far_end.try_clone()?)?;
         }
+        signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
         Ok(Signals { pipe })
     }
 

@@ -19,12 +19,14 @@ mod snapshots;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
 use vivarium_core::ids::WriteSeq;
 use vivarium_core::io::{Lane, Write};
 use vivarium_core::record::{FileName, Identity};
@@ -128,10 +130,23 @@ impl StorageError {
 }
 
 /// What to do about an error of the file system.
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
+fn advice(error: &io::Error) -> Cow<'static, str> {
+    let said = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "Free space there and start this node again; nothing that it acknowledged is lost"
+        }
+        io::ErrorKind::FileTooLarge => {
+            let limit = getrlimit(Resource::Fsize).current;
+            let limit = limit.map_or("its file system's limit".to_owned(), |bytes| {
+                format!(
+                    "the limit of {bytes} bytes that this process was started with (ulimit -f, LimitFSIZE)"
+                )
+            });
+            return format!(
+                "Files have reached {limit}: raise it, 256 MiB are plenty for the log, snapshots take what the data \
+                 takes; then start this node again; nothing that it acknowledged is lost"
+            )
+            .into();
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "Check who owns it, and that it is mounted for writing, then start this node again"
@@ -139,7 +154,8 @@ fn advice(error: &io::Error) -> &'static str {
         _ => {
             "The disk may be failing: see the kernel's log, then start this node again; it finds out what survived"
         }
-    }
+    };
+    said.into()
 }
 
 /// The open storage of one node. Dropping it finishes what is queued and releases the directories.

@@ -136,6 +136,17 @@ impl Node {
         self.process = Some(self.command().spawn().expect("the server's binary can be started"));
     }
 
+    /// Starts the process with a limit on the size of any file it writes, in the blocks of `ulimit -f`: half a kilobyte
+    /// or a whole one, as the shell has it.
+    pub fn start_with_file_limit(&mut self, blocks: u32) {
+        assert!(self.process.is_none(), "server {} runs already", self.id);
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("ulimit -f {blocks}; exec \"$0\" \"$@\"")).arg(VIVARIUM);
+        command.arg("serve").arg("--config").arg(&self.config);
+        command.stdin(Stdio::null()).stdout(self.log_file()).stderr(self.log_file());
+        self.process = Some(command.spawn().expect("there is a shell"));
+    }
+
     /// Ends the process as a power cut would end it (but for what the kernel still holds).
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
