@@ -14,6 +14,8 @@ use crate::end::{End, Usage};
 use crate::run::Runner;
 
 /// Print what each seed comes to, or compare with what another build printed
+///
+/// Without --seeds, 1,000 schedules. Ends with 3 when something differs.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]

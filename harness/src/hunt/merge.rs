@@ -205,6 +205,10 @@ impl Run {
         };
         End::ALL.into_iter().find(|end| end.code() == exit.code).unwrap_or(End::Undetermined)
     }
+
+    fn reason(&self) -> Reason {
+        self.record.exit.as_ref().map_or(Reason::Interrupted, |exit| exit.reason)
+    }
 }
 
 /// The failures of a run, and whether the last line is only half there, for its writer was killed.
@@ -251,8 +255,10 @@ fn merge(mut runs: Vec<Run>, force: bool) -> Result<(Merged, End)> {
     }
     let first = &runs[0].record;
     let (whole, open_ended) = (first.options.seeds.clone(), first.options.open_ended);
-    let wanted: Vec<Range<u64>> = if open_ended {
-        // How far each shard gets is up to its machine; but each has to begin.
+    let until_covered = first.options.until_covered;
+    let covered = until_covered && coverage.as_ref().is_some_and(super::whole);
+    let wanted: Vec<Range<u64>> = if open_ended || until_covered {
+        // How far each shard gets is up to its machine, or to what it meets; but each has to begin.
         Vec::new()
     } else {
         vec![whole.clone()]
@@ -278,7 +284,12 @@ fn merge(mut runs: Vec<Run>, force: bool) -> Result<(Merged, End)> {
         notes.push(format!("{} has no end: it was killed, or still runs", run.folder.display()));
     }
 
-    let mut end = runs.iter().map(Run::end).max().unwrap_or(End::NothingRan);
+    let ended = |run: &Run| match (run.end(), run.reason()) {
+        // All together have hit what this one has not.
+        (End::Undetermined, Reason::Uncovered) if covered => End::Clean,
+        (end, _) => end,
+    };
+    let mut end = runs.iter().map(ended).max().unwrap_or(End::NothingRan);
     // A shard with nothing to do is no harm beside others that had something.
     if end == End::NothingRan && runs.iter().any(|run| run.record.totals.schedules > 0) {
         end = End::Clean;
@@ -286,9 +297,12 @@ fn merge(mut runs: Vec<Run>, force: bool) -> Result<(Merged, End)> {
     if !gaps.is_empty() || !missing.is_empty() {
         end = end.max(End::Undetermined);
     }
-    let reasons =
-        || runs.iter().map(|run| run.record.exit.as_ref().map_or(Reason::Interrupted, |exit| exit.reason));
-    let reason = reasons().find(|reason| *reason != Reason::Complete).unwrap_or(Reason::Complete);
+    let reason = runs.iter().map(Run::reason).find(|reason| *reason != Reason::Complete);
+    let reason = match reason.unwrap_or(Reason::Complete) {
+        Reason::Covered | Reason::Uncovered if covered => Reason::Covered,
+        Reason::Covered => Reason::Uncovered,
+        reason => reason,
+    };
     let mut record = first.clone();
     record.run = "merged".into();
     record.started = runs.iter().map(|run| run.record.started.clone()).min().unwrap_or_default();
@@ -437,5 +451,34 @@ mod tests {
         check(&[(10, 100), (20, 30), (25, 40)], &[(0, 10)], &[(20, 30), (25, 40)]);
         check(&[(5, 5)], &[(0, 100)], &[]);
         check(&[], &[(0, 100)], &[]);
+    }
+
+    #[test]
+    fn shards_cover_together_what_none_of_them_covers_alone() {
+        use crate::marks::{Mark, Marks};
+        let shard = |index: u32, hit: fn(usize) -> bool| {
+            let mut plan = crate::hunt::tests::plan(0..100, 1);
+            plan.until_covered = true;
+            plan.share.shard = Shard { index, count: 2 };
+            let mut record = Record::begin(&plan, 0);
+            let end = 50 * u64::from(index);
+            record.ran = end - 50..end - 10;
+            record.totals.schedules = 40;
+            let (end, reason) = (End::Undetermined, Reason::Uncovered);
+            record.exit = Some(Exit { code: end.code(), meaning: end.words().into(), reason });
+            let mut marks = Marks::default();
+            let chosen = Mark::ALL.iter().enumerate().filter(|(number, _)| hit(*number));
+            chosen.for_each(|(_, mark)| marks.insert(*mark));
+            let mut coverage = Coverage::new();
+            coverage.add(record.ran.start, &marks);
+            let (failures, findings) = Default::default();
+            Run { folder: PathBuf::new(), record, failures, findings, coverage: Some(coverage) }
+        };
+        let joined = |second| {
+            let (merged, end) = merge(vec![shard(1, |mark| mark % 2 == 0), shard(2, second)], false).unwrap();
+            (end, merged.record.exit.unwrap().reason)
+        };
+        assert_eq!(joined(|mark| mark % 2 == 1), (End::Clean, Reason::Covered));
+        assert_eq!(joined(|mark| mark % 4 == 1), (End::Undetermined, Reason::Uncovered));
     }
 }

@@ -45,7 +45,7 @@ use files::Files;
 use findings::{Failure, Finding, Findings};
 pub use options::Args;
 use options::Plan;
-use progress::{Progress, Snapshot, say};
+use progress::{Progress, Snapshot, say, span};
 use record::{Exit, Reason, Record, Totals};
 use work::{Hunter, Run, Tally, work};
 
@@ -120,9 +120,15 @@ pub fn hunt<R: Run>(plan: &Plan, runner: impl Fn() -> R + Sync, interrupted: &At
             }
         }
     });
-    if !interrupted.load(Relaxed) && !book.findings.is_empty() {
+    if !interrupted.load(Relaxed) && !book.findings.is_empty() && !plan.shrink.is_zero() {
+        let progress = Progress::new();
+        let (kinds, most) = (book.findings.len(), span(plan.shrink.as_secs_f64()));
+        let plural = if kinds == 1 { "" } else { "s" };
+        progress
+            .doing(format!("making failures small: {kinds} kind{plural}, {most} at most; Ctrl-C ends it"));
         let findings = book.findings.ranked_mut().into_iter();
         minimal::make_small(findings, plan.sabotage, plan.shrink, plan.jobs, interrupted);
+        progress.finish();
     }
     book.close()
 }
@@ -177,6 +183,8 @@ impl Book<'_> {
                 Some(Reason::Output)
             } else if interrupted.load(Relaxed) {
                 Some(Reason::Interrupted)
+            } else if self.plan.until_covered && tally.coverage().is_some_and(|counted| whole(&counted)) {
+                Some(Reason::Covered)
             } else if self.plan.time.is_some_and(|limit| started.elapsed() >= limit) {
                 Some(Reason::Time)
             } else {
@@ -206,6 +214,16 @@ impl Book<'_> {
             Some(reason) => reason,
             None => Reason::Failures,
         };
+        let covered = self.coverage.as_ref().is_some_and(whole);
+        let reason = match reason {
+            Reason::Complete | Reason::Time if self.plan.until_covered && covered => Reason::Covered,
+            Reason::Complete | Reason::Time if self.plan.until_covered => Reason::Uncovered,
+            reason => reason,
+        };
+        if reason == Reason::Covered {
+            // What is left of the seeds was to be run for that only.
+            self.record.totals.undetermined = 0;
+        }
         let end = record::end(&self.record.totals, reason, self.plan.share.open_ended);
         self.record.exit = Some(Exit { code: end.code(), meaning: end.words().into(), reason });
     }
@@ -286,6 +304,11 @@ impl Book<'_> {
             None => bail!("a hunt ended with no verdict"),
         }
     }
+}
+
+/// Whether every mark was hit.
+pub fn whole(coverage: &Coverage) -> bool {
+    coverage.missing(1).next().is_none()
 }
 
 /// How many marks were hit.

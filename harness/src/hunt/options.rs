@@ -14,6 +14,8 @@ use crate::build;
 use crate::end::Usage;
 
 /// Run many schedules, each drawn from a seed of its own, and check every property
+///
+/// Without --seeds, 1,000 schedules; as many as fit into --time; as many as it takes --until-covered.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Args {
     #[command(flatten)]
@@ -22,6 +24,10 @@ pub struct Args {
     /// then is undetermined.
     #[arg(long, value_name = "TIME", value_parser = parse_time, alias = "budget")]
     time: Option<Duration>,
+    /// Go on until every mark was hit, the points of interest that runs come to; but no longer than --seeds and --time
+    /// say, and what was not hit by then is undetermined.
+    #[arg(long, conflicts_with = "no_coverage")]
+    until_covered: bool,
     /// A named bundle of the other options; each can still be given, and then counts.
     #[arg(long, value_enum)]
     profile: Option<Profile>,
@@ -62,8 +68,7 @@ pub struct Args {
 /// Which seeds: of `hunt`, and of what else runs many.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct SeedArgs {
-    /// How many, or which: `20000`, or `1000..2000` (the last is not part of it), or `1000..=1999`
-    /// [default: 1000, or with --time as many as fit].
+    /// How many, or which: `20000`, or `1000..2000` (the last is not part of it), or `1000..=1999`.
     #[arg(long, value_name = "N|A..B", value_parser = parse_seeds)]
     seeds: Option<Seeds>,
     /// The first seed; `commit`: a number made of the commit's id, so that each commit has seeds of its own
@@ -230,6 +235,8 @@ pub struct Plan {
     pub share: Share,
     /// When to stop.
     pub time: Option<Duration>,
+    /// Whether it ends when every mark was hit, and is undetermined as long as one was not.
+    pub until_covered: bool,
     /// The bundle it came from.
     pub profile: Option<Profile>,
     /// Percentage of seeds that are run twice.
@@ -265,6 +272,7 @@ impl Args {
         let count = match (bundle.seeds, time) {
             (Some(count), _) => Some(count),
             (None, Some(_)) => None,
+            (None, None) if self.until_covered => None,
             (None, None) => Some(1000),
         };
         let jobs = match self.jobs {
@@ -274,6 +282,7 @@ impl Args {
         Ok(Plan {
             share: self.seeds.resolve_in(count, bundle.from, |name| std::env::var(name).ok())?,
             time,
+            until_covered: self.until_covered,
             profile: self.profile,
             double_check: self.double_check.unwrap_or(bundle.double_check),
             failures_max: self.failures.unwrap_or(bundle.failures),
@@ -368,6 +377,8 @@ mod tests {
             (&["--seeds", "5..5"], 5..5),
             (&["--time", "1m", "--seeds", "9"], 0..9),
             (&["--time", "1m"], 0..OPEN_ENDED),
+            (&["--until-covered"], 0..OPEN_ENDED),
+            (&["--until-covered", "--seeds", "9"], 0..9),
             (&["--profile", "smoke"], 0..300),
             (&["--profile", "nightly", "--from", "3", "--seeds", "10"], 3..13),
         ] {
@@ -390,6 +401,7 @@ mod tests {
             (&["--double-check", "101"], "101"),
             (&["--failures", "0"], "0"),
             (&["--profile", "weekly"], "weekly"),
+            (&["--until-covered", "--no-coverage"], "--no-coverage"),
         ] {
             let error = resolve(args).unwrap_err();
             assert!(error.to_string().contains(complaint), "{args:?}: {error}");

@@ -59,10 +59,19 @@ impl Progress {
         }
         self.told = Instant::now();
         if self.live {
+            // Draws it, too.
             self.bar.set_message(block(&snapshot()));
-            self.bar.tick();
         } else {
             eprintln!("{}", line(&snapshot()));
+        }
+    }
+
+    /// Tells what is being done now that takes its time and has no figures.
+    pub fn doing(&self, what: String) {
+        if self.live {
+            self.bar.set_message(what);
+        } else {
+            eprintln!("{what}");
         }
     }
 

@@ -72,6 +72,9 @@ pub struct Options {
     pub shard_source: Option<String>,
     /// The time limit.
     pub time_seconds: Option<u64>,
+    /// Whether it was to end when every mark was hit.
+    #[serde(default)]
+    pub until_covered: bool,
     /// The bundle of options.
     pub profile: Option<Profile>,
     /// Percentage of seeds that are run twice.
@@ -91,6 +94,7 @@ impl Options {
             ("seeds", format!("{}..{}", self.seeds.start, self.seeds.end)),
             ("number of shards", self.shard.count.to_string()),
             ("time limit", self.time_seconds.map_or("none".into(), |seconds| format!("{seconds} s"))),
+            ("until covered", self.until_covered.to_string()),
             ("double check", format!("{} %", self.double_check)),
             ("sabotage", self.sabotage.map_or("none".into(), SabotageName::name)),
         ]
@@ -169,6 +173,10 @@ pub struct Exit {
 pub enum Reason {
     /// All seeds were run.
     Complete,
+    /// Every mark was hit, and more was not asked.
+    Covered,
+    /// All that there was to run or time for was run, and some mark was not hit that was to be.
+    Uncovered,
     /// Time was up.
     Time,
     /// There were failures enough.
@@ -184,6 +192,8 @@ impl Reason {
     pub fn words(self) -> &'static str {
         match self {
             Reason::Complete => "all seeds were run",
+            Reason::Covered => "every mark was hit (--until-covered)",
+            Reason::Uncovered => "seeds or time were used up, and not every mark was hit (--until-covered)",
             Reason::Time => "time was up",
             Reason::Failures => "there were failures enough (--failures)",
             Reason::Interrupted => "it was interrupted",
@@ -195,10 +205,10 @@ impl Reason {
 /// How a hunt ended, from what it counted.
 pub fn end(totals: &Totals, reason: Reason, open_ended: bool) -> End {
     let undetermined = match reason {
-        Reason::Complete => false,
+        Reason::Complete | Reason::Covered => false,
         // Without a number of seeds to reach, reaching the time is all that was asked.
         Reason::Time => !open_ended,
-        Reason::Failures | Reason::Interrupted | Reason::Output => true,
+        Reason::Uncovered | Reason::Failures | Reason::Interrupted | Reason::Output => true,
     };
     if totals.nondeterministic > 0 {
         End::NotDeterministic
@@ -243,6 +253,7 @@ impl Record {
                 shard,
                 shard_source: plan.share.shard_source.clone(),
                 time_seconds: plan.time.map(|time| time.as_secs()),
+                until_covered: plan.until_covered,
                 profile: plan.profile,
                 double_check: plan.double_check,
                 failures: plan.failures_max,
@@ -297,6 +308,8 @@ mod tests {
         assert_eq!(end(&ran, Reason::Complete, false), End::Clean);
         assert_eq!(end(&ran, Reason::Time, true), End::Clean);
         assert_eq!(end(&ran, Reason::Time, false), End::Undetermined);
+        assert_eq!(end(&ran, Reason::Covered, false), End::Clean);
+        assert_eq!(end(&ran, Reason::Uncovered, true), End::Undetermined);
         assert_eq!(end(&ran, Reason::Interrupted, true), End::Undetermined);
         assert_eq!(end(&Totals::default(), Reason::Complete, false), End::NothingRan);
         assert_eq!(end(&Totals::default(), Reason::Interrupted, false), End::Undetermined);

@@ -113,7 +113,8 @@ pub fn totals(record: &Record, coverage: Option<&Coverage>) -> String {
     }
     if let Some(exit) = &record.exit {
         if exit.reason != Reason::Complete {
-            let _ = write!(text, "\nended early: {}", exit.reason.words());
+            let early = if exit.reason == Reason::Uncovered { "" } else { " early" };
+            let _ = write!(text, "\nended{early}: {}", exit.reason.words());
             if totals.undetermined > 0 {
                 let _ = write!(text, "; {} seeds were not run", grouped(totals.undetermined));
             }

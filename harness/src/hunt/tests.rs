@@ -7,6 +7,7 @@ use vivarium_sim::{Report, Schedule, Verdict, Violation};
 use super::options::Share;
 use super::shard::Shard;
 use super::*;
+use crate::marks::Marks;
 
 /// Comes to what the function says of a seed.
 struct Fake<F>(F);
@@ -28,7 +29,7 @@ fn report(seed: u64, broken: bool) -> Report {
     Report { verdict, at: 1000 * seed, events: 100, hash: seed }
 }
 
-fn plan(seeds: std::ops::Range<u64>, jobs: usize) -> Plan {
+pub(super) fn plan(seeds: std::ops::Range<u64>, jobs: usize) -> Plan {
     Plan {
         share: Share {
             whole: seeds.clone(),
@@ -38,6 +39,7 @@ fn plan(seeds: std::ops::Range<u64>, jobs: usize) -> Plan {
             open_ended: false,
         },
         time: None,
+        until_covered: false,
         profile: None,
         double_check: 0,
         failures_max: 10,
@@ -124,4 +126,43 @@ fn a_panic_of_its_own_is_trouble_and_no_verdict() {
     let error = hunt(&plan(0..10, 2), runner, &NOT_INTERRUPTED).unwrap_err();
     assert!(format!("{error:#}").contains("a thread of the hunt panicked"), "{error:#}");
     assert_eq!(crate::end::code_of(&error), 70);
+}
+
+/// Comes to one mark after the other.
+struct Walk(Marks);
+
+impl Run for Walk {
+    fn run(&mut self, schedule: &Schedule) -> Report {
+        self.0 = Marks::default();
+        self.0.insert(Mark::ALL[schedule.seed as usize % Mark::COUNT]);
+        report(schedule.seed, false)
+    }
+
+    fn marks(&self) -> Option<&Marks> {
+        Some(&self.0)
+    }
+}
+
+#[test]
+fn it_goes_on_until_every_mark_was_hit_and_not_much_longer() {
+    let out = std::env::temp_dir().join(format!("vivarium-hunt-covered-{}", std::process::id()));
+    let all = Mark::COUNT as u64;
+    // Enough seeds, exactly enough, one too few; and never ending.
+    for (seeds, open_ended, wanted) in [
+        (u64::MAX, false, (End::Clean, Reason::Covered)),
+        (u64::MAX, true, (End::Clean, Reason::Covered)),
+        (all, false, (End::Clean, Reason::Covered)),
+        (all - 1, false, (End::Undetermined, Reason::Uncovered)),
+    ] {
+        let mut plan = plan(0..seeds, 2);
+        plan.share.open_ended = open_ended;
+        (plan.coverage, plan.until_covered, plan.out) = (true, true, Some(out.clone()));
+        let end = hunt(&plan, || Walk(Marks::default()), &NOT_INTERRUPTED).unwrap();
+        let text = std::fs::read_to_string(out.join("latest/run.json")).unwrap();
+        std::fs::remove_dir_all(&out).unwrap();
+        let record: Record = serde_json::from_str(&text).unwrap();
+        assert_eq!((end, record.exit.unwrap().reason), wanted, "{seeds} seeds");
+        assert_eq!((record.ran.start, record.totals.undetermined), (0, 0));
+        assert_eq!(record.totals.marks_hit, Some(if seeds < all { Mark::COUNT - 1 } else { Mark::COUNT }));
+    }
 }
