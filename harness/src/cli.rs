@@ -81,12 +81,20 @@ pub fn main() -> u8 {
             return code;
         }
     };
+    // Whoever reads through `head` has seen enough: no reason for a complaint, and no verdict either.
+    let complain = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !reader_is_gone(info.payload()) {
+            complain(info);
+        }
+    }));
     match std::panic::catch_unwind(|| dispatch(cli.command)) {
         Ok(Ok(end)) => end.code(),
         Ok(Err(error)) => {
             eprintln!("harness: {error:#}");
             code_of(&error)
         }
+        Err(payload) if reader_is_gone(&*payload) => End::Undetermined.code(),
         Err(_) => {
             eprintln!(
                 "harness: it panicked, which is a mistake of its own and says nothing about the service"
@@ -94,6 +102,12 @@ pub fn main() -> u8 {
             INTERNAL
         }
     }
+}
+
+/// Whether a panic is that of `println!` when nobody reads any more.
+fn reader_is_gone(payload: &(dyn std::any::Any + Send)) -> bool {
+    let said = payload.downcast_ref::<String>();
+    said.is_some_and(|text| text.starts_with("failed printing to stdout: Broken pipe"))
 }
 
 /// The command line with a help text in groups: clap itself knows only one list.

@@ -14,7 +14,7 @@ use crate::trace::Trace;
 /// Run one schedule again, by seed or from a file
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// A trace file.
+    /// A schedule (*.sched); `-` for the standard input.
     #[arg(required_unless_present = "seed", conflicts_with = "seed")]
     file: Option<PathBuf>,
     /// A seed.
@@ -29,7 +29,7 @@ pub struct Args {
     /// The file is of a bug that is known and open: 0 when it still fails, 1 when it does not any more.
     #[arg(long, conflicts_with_all = ["seed", "output"])]
     expect_fail: bool,
-    /// Write the run as a trace file that lists every choice; `-` for the standard output.
+    /// Write the run as a schedule (*.sched) that lists every choice; `-` for the standard output.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }

@@ -14,7 +14,7 @@ use crate::trace::Trace;
 /// A schedule by file or by seed, as verbs take it.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Subject {
-    /// A trace file; `-` for the standard input.
+    /// A schedule (*.sched); `-` for the standard input.
     #[arg(required_unless_present = "seed", conflicts_with = "seed")]
     file: Option<PathBuf>,
     /// A seed.

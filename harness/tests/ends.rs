@@ -249,3 +249,20 @@ fn junit_has_a_case_for_each_property() {
         "{xml}"
     );
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_complaint() {
+    for arguments in [&["replay", "--seed", "1", "--verbose"][..], &["cover", "--seeds", "3"]] {
+        let mut child = harness()
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary was built with the tests");
+        // Closed before a word of it is read.
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+    }
+}

@@ -14,7 +14,7 @@ use crate::run::End;
 /// Run a schedule and write down all that happens
 #[derive(Debug, clap::Args)]
 pub struct RecordArgs {
-    /// A schedule's file.
+    /// A schedule (*.sched).
     #[arg(required_unless_present = "seed", conflicts_with = "seed")]
     file: Option<PathBuf>,
     /// A seed.
@@ -23,7 +23,7 @@ pub struct RecordArgs {
     /// With `--seed`: what the simulated world itself does wrong.
     #[arg(long, value_enum, value_name = "KIND", requires = "seed")]
     sabotage: Option<SabotageName>,
-    /// The trace file to write.
+    /// The recording to write (*.trace).
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -31,7 +31,7 @@ pub struct RecordArgs {
 /// Print what `record` wrote
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
-    /// A trace file.
+    /// A recording (*.trace).
     file: PathBuf,
     /// Begin with the event of this number.
     #[arg(long, value_name = "ID", default_value_t = 1)]

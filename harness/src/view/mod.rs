@@ -23,7 +23,7 @@ use crate::recording::source::Source;
 /// Make a page to look at a run, or at two side by side
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A schedule or a recording; with a second one, both side by side.
+    /// A schedule (*.sched) or a recording (*.trace); with a second one, both side by side.
     #[arg(value_name = "FILE", num_args = 0..=2)]
     files: Vec<PathBuf>,
     /// A seed instead of a file; may be given twice.
