@@ -425,6 +425,7 @@ impl Checkers {
                 Ok(())
             }
             Observation::Finished { nodes } => last_look::look(nodes, &self.history, &self.model),
+            Observation::Refused { .. } => Ok(()),
             Observation::Input { .. }
             | Observation::Stepped { .. }
             | Observation::Output { .. }
