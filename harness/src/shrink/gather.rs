@@ -10,8 +10,10 @@ use super::search::Search;
 
 /// A group of fewer than this stays as it is.
 const GROUP_MIN: usize = 2;
-/// So many of the requests in a row are tried as the one that is repeated.
+/// So many of the requests in a row are tried as the one that is repeated,
 const REQUESTS_MAX: usize = 4;
+/// and one where there are more decisions than this: each try takes long then, and only the first is likely to do.
+const MANY: usize = 60;
 /// Each is tried in so many kinds of weather, that of the best first.
 const WEATHERS: usize = 3;
 
@@ -84,13 +86,13 @@ fn gather_luck(search: &mut Search<'_>) -> bool {
         }
         schedule
     };
-    let ways = 1 + groups.len();
-    let adopted = search.adopt_first(ways * WEATHERS, &|place| {
-        let schedule = match place / WEATHERS {
-            0 => gathered(&groups),
-            way => gathered(&groups[way - 1..way]),
-        };
-        Some(in_weather(schedule, place % WEATHERS))
+    let each = if base.decisions() > MANY { 0 } else { groups.len() };
+    let adopted = search.adopt_first(WEATHERS + each, &|place| {
+        if place < WEATHERS {
+            return Some(in_weather(gathered(&groups), place));
+        }
+        let one = place - WEATHERS;
+        Some(gathered(&groups[one..=one]))
     });
     adopted.is_some()
 }
@@ -115,13 +117,15 @@ fn gather_requests(search: &mut Search<'_>) -> bool {
         if asked.len() < GROUP_MIN {
             continue;
         }
+        // Writes first: they fill logs and make snapshots happen.
         let mut ops: Vec<&Op> = Vec::new();
         asked.iter().for_each(|(_, _, op)| {
             if !ops.contains(op) {
                 ops.push(op);
             }
         });
-        ops.truncate(REQUESTS_MAX);
+        ops.sort_by_key(|op| !matches!(op, Op::Create(_) | Op::SetData { .. }));
+        ops.truncate(if base.decisions() > MANY { 1 } else { REQUESTS_MAX });
         let at = asked[0].0;
         let times = asked.iter().map(|(_, times, _)| times).sum::<u32>();
         let every = ((asked[asked.len() - 1].0 - at) / Time::from(times)).max(1);

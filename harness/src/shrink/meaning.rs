@@ -31,7 +31,7 @@ impl Meaning {
     pub(super) fn of(search: &mut Search<'_>) -> Meaning {
         let base = search.best();
         search.be_patient(true);
-        if base.decisions() > 200 {
+        if base.decisions() > 100 {
             // Nobody reads about so many; each would cost a run.
             return Meaning::default();
         }

@@ -151,6 +151,9 @@ const FEW: usize = 24;
 /// As long as there is a lot, parts of less than this many parts of a hundred are not tried one by one.
 const COARSE: usize = 6;
 
+/// So many rounds of all passes at most.
+const ROUNDS_MAX: u64 = 5;
+
 /// All passes, those first that usually take away the most.
 fn passes(search: &mut Search<'_>, hits: &[Option<NodeIndex>]) {
     remove::cut_tail(search);
@@ -178,6 +181,10 @@ fn passes(search: &mut Search<'_>, hits: &[Option<NodeIndex>]) {
         if search.best().decisions() <= FEW {
             remove::remove_pairs(search, FEW);
             remove::remove_by_weather(search, 3);
+        } else if size(search) < before && rounds < ROUNDS_MAX {
+            // As long as there is a lot, and ever less of it, nothing is polished that will go.
+            rounds += 1;
+            continue;
         }
         simpler::plain_faults(search);
         simpler::fewer_repeats(search);
@@ -193,7 +200,7 @@ fn passes(search: &mut Search<'_>, hits: &[Option<NodeIndex>]) {
             search.be_patient(false);
         }
         rounds += 1;
-        if search.is_over() || size(search) == before || rounds == 4 {
+        if search.is_over() || size(search) == before || rounds >= ROUNDS_MAX {
             return;
         }
     }

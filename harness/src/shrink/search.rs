@@ -75,7 +75,7 @@ impl Horizon {
         if patient {
             return Horizon { at: Time::MAX, events: u64::MAX };
         }
-        Horizon { at: report.at + report.at / 2 + 500 * MS, events: report.events * 3 + 5_000 }
+        Horizon { at: report.at + report.at / 2 + 500 * MS, events: report.events * 2 + 3_000 }
     }
 }
 
