@@ -16,8 +16,11 @@ enum Limit<'a> {
     Size(&'a mut usize),
 }
 
+/// Finds one of them.
+type Access = fn(&mut Limits) -> Limit<'_>;
+
 /// Where each is, and the least that makes sense.
-const LIMITS: [(fn(&mut Limits) -> Limit<'_>, u64); 6] = [
+const LIMITS: [(Access, u64); 6] = [
     (|limits| Limit::Narrow(&mut limits.counter_max), 3),
     (|limits| Limit::Wide(&mut limits.snapshot_entries), 1),
     (|limits| Limit::Size(&mut limits.log_window_entries_max), 1),
@@ -70,7 +73,7 @@ pub fn tighten_any(limits: &mut Limits, draw: &mut Draw) {
 }
 
 /// A smaller limit, and fewer requests with it. Whether that did.
-fn tighten_one(search: &mut Search<'_>, limit: fn(&mut Limits) -> Limit<'_>, least: u64) -> bool {
+fn tighten_one(search: &mut Search<'_>, limit: Access, least: u64) -> bool {
     let base = search.best();
     let now = limit(&mut base.limits.clone()).get();
     let requests: Vec<Atom> = atoms(&base, &|decision| {
