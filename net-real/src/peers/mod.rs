@@ -21,6 +21,7 @@ use std::time::Instant;
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token, Waker};
+use vivarium_core::encoding;
 use vivarium_core::ids::{Epoch, PeerId, Zxid};
 use vivarium_core::replica::PeerMessage;
 
@@ -298,7 +299,7 @@ impl Peers {
 
 fn encode(message: &PeerMessage, out: &mut Vec<u8>) {
     out.push(KIND_MESSAGE);
-    postcard::to_io(message, out).expect("plain data in memory always encodes");
+    encoding::append(out, message);
 }
 
 /// Small messages leave at once; and a connection whose path is gone breaks in seconds, not after the quarter of an hour
