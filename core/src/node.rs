@@ -3,7 +3,7 @@
 //! A step tells one tower, then lets what follows settle: committed entries are executed, their outcomes told to the
 //! front desk, what the desk asks for submitted to the order, until nothing moves any more.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use crate::entry::{Body, Command, Entry};
 use crate::error::ErrorCode;
@@ -29,8 +29,8 @@ pub struct Node {
     state: State,
     snapshots: Snapshots,
     place: Place,
-    /// Digests of this replica's state, to compare with the leader's.
-    checkpoints: BTreeMap<Zxid, u64>,
+    /// Digests of this replica's state, to compare with the leader's; ascending.
+    checkpoints: VecDeque<(Zxid, u64)>,
     /// The leader's digest at a zxid that this replica has yet to reach.
     expected: Option<(Zxid, u64)>,
     proposals_max: usize,
@@ -128,7 +128,7 @@ impl Node {
             state,
             snapshots,
             place: Place::Nowhere,
-            checkpoints: BTreeMap::new(),
+            checkpoints: VecDeque::new(),
             expected: None,
             proposals_max,
             halted: false,
@@ -293,9 +293,9 @@ impl Node {
     fn checkpoint(&mut self, zxid: Zxid, out: &mut Outputs) {
         let digest = self.state.digest();
         if self.checkpoints.len() == CHECKPOINTS_MAX {
-            self.checkpoints.pop_first();
+            self.checkpoints.pop_front();
         }
-        self.checkpoints.insert(zxid, digest);
+        self.checkpoints.push_back((zxid, digest));
         self.replica.set_checkpoint(zxid, digest);
         if self.expected.is_some_and(|(at, _)| at == zxid) {
             let expected = self.expected.take();
@@ -308,10 +308,10 @@ impl Node {
         let Some((zxid, leaders)) = checkpoint else { return };
         if zxid > self.state.applied() {
             self.expected = checkpoint;
-        } else if let Some(ours) = self.checkpoints.get(&zxid)
-            && *ours != leaders
+        } else if let Some(&(_, ours)) = self.checkpoints.iter().rfind(|(at, _)| *at == zxid)
+            && ours != leaders
         {
-            out.push(Output::Halt(Fault::Diverged { zxid, ours: *ours, leaders }));
+            out.push(Output::Halt(Fault::Diverged { zxid, ours, leaders }));
         }
     }
 

@@ -46,9 +46,8 @@ fn digest(token: &[u8], super_digest: Option<&str>) -> Vec<Id> {
     let user = token.split(|byte| *byte == b':').next().unwrap_or_default();
     let mut encoded = [0; 28];
     STANDARD.encode_slice(Sha1::digest(token), &mut encoded).expect("20 bytes become 28");
-    let mut id = String::from_utf8_lossy(user).into_owned();
-    id.push(':');
-    id.push_str(str::from_utf8(&encoded).expect("base64 is text"));
+    let encoded = str::from_utf8(&encoded).expect("base64 is text");
+    let id = [&String::from_utf8_lossy(user), ":", encoded].concat();
     let mut ids = Vec::with_capacity(2);
     if super_digest == Some(id.as_str()) {
         ids.push(Id { scheme: "super".into(), id: String::new() });
