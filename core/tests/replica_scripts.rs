@@ -162,6 +162,11 @@ impl World {
                     self.deliver(from, to, message);
                 }
             }
+            ["swap", link] => {
+                // The first two change places.
+                let queue = self.links.entry(parse_link(link)).or_default();
+                queue.swap(0, 1);
+            }
             ["drop", link] => drop(self.links.remove(&parse_link(link))),
             ["double", link] => {
                 let queue = self.links.entry(parse_link(link)).or_default();

@@ -14,6 +14,7 @@ impl FaultKind {
             FaultKind::Crash { target, .. }
             | FaultKind::CrashInStep { target, .. }
             | FaultKind::Pause { target, .. }
+            | FaultKind::Stall { target, .. }
             | FaultKind::Isolate { target, .. }
             | FaultKind::WallJump { target, .. }
             | FaultKind::MonoJump { target, .. }
@@ -32,6 +33,7 @@ impl FaultKind {
             | FaultKind::CutLinks { .. }
             | FaultKind::Flap { .. }
             | FaultKind::Stagger { .. }
+            | FaultKind::HoldBack { .. }
             | FaultKind::SlowLink { .. } => None,
         }
     }
@@ -50,6 +52,7 @@ impl FaultKind {
             | FaultKind::CrashInBoot { down, .. }
             | FaultKind::Retire { down, .. } => vec![down],
             FaultKind::Pause { length, .. }
+            | FaultKind::Stall { length, .. }
             | FaultKind::Partition { length, .. }
             | FaultKind::CutLinks { length, .. }
             | FaultKind::Flap { length, .. }
@@ -60,7 +63,9 @@ impl FaultKind {
             FaultKind::SlowLink { extra, length, .. } | FaultKind::SlowDisk { extra, length, .. } => {
                 vec![extra, length]
             }
-            FaultKind::WallJump { .. } | FaultKind::Disconnect { .. } => Vec::new(),
+            FaultKind::WallJump { .. } | FaultKind::Disconnect { .. } | FaultKind::HoldBack { .. } => {
+                Vec::new()
+            }
         }
     }
 
@@ -96,6 +101,20 @@ impl FaultKind {
             FaultKind::CrashTogether { nodes, power, down } => fewer_bits(*nodes)
                 .map(|nodes| FaultKind::CrashTogether { nodes, power: *power, down: *down })
                 .collect(),
+            FaultKind::Stall { target, length, order } => {
+                let mut plainer = vec![FaultKind::Pause { target: *target, length: *length }];
+                if order.len() > 1 {
+                    plainer.extend((0..order.len()).map(|gone| {
+                        let mut order = order.clone();
+                        order.remove(gone);
+                        FaultKind::Stall { target: *target, length: *length, order }
+                    }));
+                }
+                plainer
+            }
+            FaultKind::HoldBack { nodes } => {
+                fewer_bits(*nodes).map(|nodes| FaultKind::HoldBack { nodes }).collect()
+            }
             FaultKind::Partition { side, both: true, length } => {
                 vec![FaultKind::Partition { side: *side, both: false, length: *length }]
             }
@@ -264,7 +283,8 @@ fn fault_moved(fault: &Fault, moved: &impl Fn(NodeIndex) -> Option<NodeIndex>) -
     match &mut fault.kind {
         FaultKind::Partition { side: set, .. }
         | FaultKind::Flap { side: set, .. }
-        | FaultKind::CrashTogether { nodes: set, .. } => {
+        | FaultKind::CrashTogether { nodes: set, .. }
+        | FaultKind::HoldBack { nodes: set } => {
             let bits = (0..8).filter(|bit| *set >> bit & 1 == 1);
             *set = bits.filter_map(moved).fold(0, |set, bit| set | 1 << bit);
         }
@@ -276,6 +296,13 @@ fn fault_moved(fault: &Fault, moved: &impl Fn(NodeIndex) -> Option<NodeIndex>) -
         FaultKind::Stagger { back, .. } => {
             let renamed = |name: &u8| Some(moved(usize::from(*name) - 1)? as u8 + 1);
             *back = back.iter().filter_map(renamed).collect();
+        }
+        FaultKind::Stall { order, .. } => {
+            let renamed = |name: &u8| match name {
+                0 => Some(0),
+                name => Some(moved(usize::from(*name) - 1)? as u8 + 1),
+            };
+            *order = order.iter().filter_map(renamed).collect();
         }
         _ => {}
     }

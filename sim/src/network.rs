@@ -1,7 +1,7 @@
 //! What becomes of a message between servers: latency, loss, duplication, reordering, partitions.
 
 use crate::Time;
-use crate::choice::Luck;
+use crate::choice::{Luck, MessageKind};
 use crate::decision::Draw;
 use crate::schedule::NetworkOdds;
 
@@ -20,6 +20,11 @@ pub struct Network {
     /// How much longer messages of a link take.
     extra: [Time; NODES_MAX * NODES_MAX],
 }
+
+/// The lateness of what strays spans so many powers of two.
+const STRAY_HALVES: u64 = 8;
+/// More partitions than ever cut a link at once.
+const HELD: u8 = 128;
 
 /// When a message arrives: never, once, or twice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -71,8 +76,17 @@ impl Network {
         self.odds.loss_permille = 0;
         self.odds.duplicate_permille = 0;
         self.odds.corrupt_permille = 0;
+        self.odds.stray_permille = 0;
         self.extra = [0; 64];
         self.odds.slow_permille = 0;
+    }
+
+    /// Cuts links until [`Network::heal`]: what is sent over them is lost.
+    pub fn hold(&mut self, links: u64) {
+        self.odds.partition_loses = true;
+        for link in bits(links) {
+            self.cuts[link] = HELD;
+        }
     }
 
     /// Whether a link is cut.
@@ -86,16 +100,31 @@ impl Network {
         self.odds.latency_min + draw.skewed(self.odds.latency_mean)
     }
 
-    /// A message's luck, by the odds.
+    /// The luck of a message of this kind, by the odds.
     #[inline]
-    pub fn luck(&self, draw: &mut Draw) -> Luck {
+    pub fn luck(&self, kind: MessageKind, draw: &mut Draw) -> Luck {
         let odds = &self.odds;
         let lost = draw.permille(odds.loss_permille);
         let doubled = draw.permille(odds.duplicate_permille);
         let late = if draw.permille(odds.slow_permille) { draw.skewed(odds.slow_mean) } else { 0 };
         let again = doubled.then(|| draw.skewed(4 * odds.latency_mean));
         let corrupt = draw.permille(odds.corrupt_permille);
-        Luck { lost, late, again, corrupt }
+        let mut luck = Luck { lost, late, again, corrupt };
+        if odds.stray_kinds >> kind.0 & 1 == 1 && draw.permille(odds.stray_permille) {
+            self.astray(&mut luck, draw);
+        }
+        luck
+    }
+
+    /// A message comes much later than those around it; where links keep order, a copy of it does.
+    fn astray(&self, luck: &mut Luck, draw: &mut Draw) {
+        let length = self.odds.stray_max >> draw.below(STRAY_HALVES);
+        let length = draw.between(length / 2, length);
+        if self.odds.ordered || draw.one_in(2) {
+            luck.again = Some(length);
+        } else {
+            luck.late += length;
+        }
     }
 
     /// What becomes of a message sent now, which takes so long and has this luck.
@@ -142,6 +171,9 @@ mod tests {
         loss_permille: 0,
         duplicate_permille: 0,
         corrupt_permille: 0,
+        stray_kinds: 0,
+        stray_permille: 0,
+        stray_max: 0,
         ordered: true,
         partition_loses: true,
     };
@@ -155,7 +187,7 @@ mod tests {
                 .map(|i| {
                     {
                         let latency = network.latency(&mut draw);
-                        let luck = network.luck(&mut draw);
+                        let luck = network.luck(MessageKind(0), &mut draw);
                         network.fate(0, 1, i * 50, latency, luck)
                     }
                     .first
@@ -184,5 +216,40 @@ mod tests {
         let mut network = Network::new(NetworkOdds { partition_loses: false, ..ODDS });
         network.cut(link_bit(0, 1), 5_000_000);
         assert!(network.fate(0, 1, 10, 100, Luck::default()).first.expect("it arrives") > 5_000_000);
+    }
+
+    #[test]
+    fn what_strays_is_late_where_links_do_not_keep_order_and_else_comes_twice() {
+        let kind = MessageKind(3);
+        for ordered in [true, false] {
+            let odds = NetworkOdds {
+                stray_kinds: 1 << 3,
+                stray_permille: 1000,
+                stray_max: 1 << 30,
+                ordered,
+                ..ODDS
+            };
+            let network = Network::new(NetworkOdds { slow_permille: 0, ..odds });
+            let mut draw = Draw::new(5);
+            let strays: Vec<Luck> = (0..200).map(|_| network.luck(kind, &mut draw)).collect();
+            let late = strays.iter().filter(|luck| luck.late > 0).count();
+            assert_eq!(strays.iter().filter(|luck| luck.again.is_some()).count(), 200 - late);
+            assert_eq!(late == 0, ordered);
+            let length = |luck: &Luck| luck.late + luck.again.unwrap_or(0);
+            assert!(strays.iter().all(|luck| (1 << 22..=1 << 30).contains(&length(luck))));
+            assert_eq!(network.luck(MessageKind(2), &mut draw), Luck::default());
+        }
+    }
+
+    #[test]
+    fn a_link_that_is_held_stays_cut_when_partitions_end_and_until_all_is_healed() {
+        let mut network = Network::new(NetworkOdds { partition_loses: false, ..ODDS });
+        network.hold(link_bit(0, 1));
+        network.cut(link_bit(0, 1), 9000);
+        network.mend(link_bit(0, 1));
+        network.mend(link_bit(0, 1));
+        assert_eq!(network.fate(0, 1, 10, 100, Luck::default()), Fate::default());
+        network.heal();
+        assert!(network.fate(0, 1, 10, 100, Luck::default()).first.is_some());
     }
 }

@@ -96,10 +96,12 @@ impl Feed {
 }
 
 impl Leading {
-    /// Time in which this process stood still does not count as the followers' silence.
-    pub(super) fn excuse(&mut self, stood_still: Duration) {
+    /// Time in which this process stood still does not count as the followers' silence. Those that have been heard since
+    /// it runs again were not silent: were they excused too, they would count as heard for as long to come.
+    pub(super) fn excuse(&mut self, now: Instant, stood_still: Duration) {
         for follower in self.followers.values_mut() {
-            follower.heard = follower.heard + stood_still;
+            let heard = follower.heard + stood_still;
+            follower.heard = heard.min(now);
         }
     }
 }

@@ -300,7 +300,7 @@ impl Replica {
         let grace = now.mono + Duration(self.limits.heartbeat.0 * 3);
         match &mut self.role {
             Role::Following(_) => self.timers.set(Timer::Silence, grace),
-            Role::Leading(leading) => leading.excuse(late),
+            Role::Leading(leading) => leading.excuse(now.mono, late),
             Role::Looking(_) | Role::Candidate(_) => {}
         }
     }

@@ -21,6 +21,8 @@ pub struct Liveness {
     nodes: Vec<Node>,
     /// The session of each connection, once the server has said so: by the connection's number.
     sessions: Vec<Option<SessionId>>,
+    /// The newest epoch that a leader was established in.
+    newest: Epoch,
     tick: Duration,
 }
 
@@ -67,6 +69,7 @@ type Checked = Result<(), Box<Violation>>;
 
 impl Liveness {
     pub(super) fn begin(&mut self, schedule: &Schedule) {
+        self.newest = Epoch::default();
         self.tick = schedule.limits.tick;
         self.sessions.clear();
         self.nodes.clear();
@@ -79,6 +82,7 @@ impl Liveness {
 
     /// A leader is established: every session has its whole timeout from now.
     pub(super) fn established(&mut self, node: NodeIndex, epoch: Epoch) {
+        self.newest = self.newest.max(epoch);
         let state = &mut self.nodes[node];
         if state.retiring {
             state.established = true;
@@ -200,7 +204,7 @@ impl Liveness {
 
     /// A leader looks at its deadlines. What was due when it did so before must have been proposed.
     pub(super) fn woken(&mut self, node: NodeIndex, model: &Model) -> Checked {
-        let tick = self.tick;
+        let (tick, newest) = (self.tick, self.newest);
         let Node { now, reign, .. } = &mut self.nodes[node];
         let Some(reign) = reign else { return Ok(()) };
         let before = std::mem::replace(&mut reign.woken, *now);
@@ -212,6 +216,10 @@ impl Liveness {
             }
         }
         if reign.rolling || *now - reign.looked < tick {
+            return Ok(());
+        }
+        if newest > reign.epoch {
+            // It has stood still, and does not know yet that it is deposed: nor what sessions there are by now.
             return Ok(());
         }
         reign.looked = *now;

@@ -11,6 +11,9 @@
 //! | an epoch has one leader and run of its process; it has all that is committed, in an epoch opened without an election too | `order` | `one-leader`, `leader-completeness` |
 //! | what is executed was proposed; every node executes the same in the same order, without gaps, from the opening of each epoch; with the same state | `order` | `integrity`, `agreement`, `no-gaps`, `prefix-agreement`, `same-state` |
 //! | what is executed, or said by a leader to be committed, is on a quorum's disks | `order` | `durable-on-quorum` |
+//! | an epoch is promised to a log at least as new | `promises` | `promise-fits` |
+//! | a leader, established or not, gives up when it hears no quorum; it listens to the stay that a follower named last, and fills its gaps once | `reign` | `quorum-heard`, `stay-named`, `few-copies` |
+//! | pieces of a snapshot that come early are kept, and copies of them not answered; no snapshot is taken that is behind the follower's log | `transfers` | `pieces-kept`, `few-reports`, `snapshot-ahead` |
 //! | promises rest on what is durable, at every send; an epoch promised to one is not broken by following or leading an older one, at every send | `disks` | `durable-first`, `promise-kept` |
 //! | writes continue what was written; no cut and no reset drops what is committed | `disks` | `writes-fit`, `committed-stays` |
 //! | a restart finds what was durable, entry by entry; a snapshot restores the state of its zxid | `disks`, here | `recovery`, `recovery-state` |
@@ -30,8 +33,8 @@
 //! That the ensemble serves again in time, that no run goes on for ever, that codecs lose nothing and that no node halts
 //! is seen by the world itself (`progress`, `no-livelock`, `codec`, `no-halt`); that a seed runs twice the same, by the
 //! hunt. Not checked, because the core does not have it: reconfiguration, observers, persistent watches, containers and
-//! TTLs, quotas. Not checked, because nothing outside shows it: how often pieces of a snapshot are sent (they count for
-//! `progress`), and what waits inside a replica (every queue that a client can fill shows in `bounded`).
+//! TTLs, quotas. Not checked, because nothing outside shows it: what waits inside a replica (every queue that a client can
+//! fill shows in `bounded`).
 
 mod bounds;
 mod clients;
@@ -41,8 +44,11 @@ pub mod linear;
 mod liveness;
 pub mod model;
 mod order;
+mod promises;
+mod reign;
 mod reports;
 mod table;
+mod transfers;
 mod watches;
 
 use std::sync::Arc;
@@ -65,6 +71,9 @@ use linear::{Recorder, Searches, Verdict};
 use liveness::Liveness;
 use model::Model;
 use order::{History, Position};
+use promises::Promises;
+use reign::Reigns;
+use transfers::Transfers;
 
 /// All checkers, and what they share: the one history, and the model that executes it. A copy goes its own way from
 /// there on, and is cheap.
@@ -76,6 +85,9 @@ pub struct Checkers {
     clients: Clients,
     liveness: Liveness,
     bounds: Bounds,
+    promises: Promises,
+    reigns: Reigns,
+    transfers: Transfers,
     /// In a sample of the runs.
     recorder: Option<Arc<Recorder>>,
 }
@@ -125,9 +137,12 @@ impl Checkers {
         let state = &mut self.nodes[node];
         state.reports.step_over(node)?;
         self.liveness.steps(node, now)?;
+        self.reigns.steps(node, now);
         match input {
-            Input::Peer { message, .. } => {
+            Input::Peer { from, message } => {
                 self.bounds.arrived(message);
+                self.reigns.arrived(node, *from, message);
+                self.transfers.arrived(node, *from, message);
                 if let PeerMessage::Heard { epoch, sessions } = message {
                     self.liveness.reported(node, *epoch, sessions);
                 }
@@ -179,6 +194,9 @@ impl Checkers {
         self.bounds.sent(at, message)?;
         let state = &mut self.nodes[node];
         state.disk.said(peer_id(node), to, message)?;
+        self.promises.said(peer_id(node), to, message)?;
+        self.reigns.sent(node, to, message)?;
+        self.transfers.sent(node, to, message, state.disk.written())?;
         match message {
             PeerMessage::Heartbeat { committed, .. }
             | PeerMessage::Propose { committed, .. }
@@ -216,6 +234,8 @@ impl Checkers {
     fn note(&mut self, at: Time, node: NodeIndex, note: &Note) -> Checked {
         let state = &mut self.nodes[node];
         let peer = peer_id(node);
+        self.reigns.note(node, note);
+        self.transfers.note(node, note);
         match note {
             Note::Elected { epoch, .. } => {
                 self.bounds.elected(at)?;
@@ -391,6 +411,8 @@ impl Checkers {
                 state.restored = None;
                 self.liveness.ended(*node);
                 self.bounds.ended(*node);
+                self.reigns.ended(*node);
+                self.transfers.ended(*node);
                 Ok(())
             }
             Observation::Rotten { node } => {
@@ -445,6 +467,9 @@ impl Checkers {
         self.clients.begin(schedule);
         self.liveness.begin(schedule);
         self.bounds.begin(schedule);
+        self.promises = Promises::default();
+        self.reigns.begin(schedule);
+        self.transfers.begin(schedule);
         self.recorder = Recorder::sample(schedule.seed);
     }
 }

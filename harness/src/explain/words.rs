@@ -24,6 +24,21 @@ pub fn fault(fault: &Fault) -> String {
         FaultKind::Pause { target, length } => {
             format!("{at}: {} stands still for {}", whom(*target), last(*length))
         }
+        FaultKind::Stall { target, length, order } => {
+            let order: Vec<String> = order
+                .iter()
+                .map(|name| if *name == 0 { "clients".to_owned() } else { format!("n{name}") })
+                .collect();
+            format!(
+                "{at}: {} stands still for {}, and then reads last what came from {}",
+                whom(*target),
+                last(*length),
+                order.join(", then ")
+            )
+        }
+        FaultKind::HoldBack { nodes } => {
+            format!("when all faults end: {{{}}} stay cut off until the others serve", names(*nodes))
+        }
         FaultKind::Partition { side, both, length } => {
             let how = if *both { "cut off from" } else { "not hearing" };
             format!("{at}: {{{}}} {how} the others for {}", names(*side), last(*length))

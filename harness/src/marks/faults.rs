@@ -39,7 +39,7 @@ impl Marker {
                 self.hit_if(Mark::MonoJump, up);
                 self.hit_if(Mark::MonoOfLeader, leader);
             }
-            FaultKind::Pause { length, .. } => {
+            FaultKind::Pause { length, .. } | FaultKind::Stall { length, .. } => {
                 self.hit_if(Mark::LeaderPaused, leader);
                 self.hit_if(Mark::PausedLong, up && *length > self.shape.silence);
             }

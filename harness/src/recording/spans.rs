@@ -24,7 +24,9 @@ impl Spans {
     /// A fault begins.
     pub fn fault(&mut self, at: Time, event: EventId, kind: &FaultKind, node: Option<NodeIndex>) {
         match *kind {
-            FaultKind::Pause { length, .. } => self.hit(at, event, SpanKind::Paused, node, length),
+            FaultKind::Pause { length, .. } | FaultKind::Stall { length, .. } => {
+                self.hit(at, event, SpanKind::Paused, node, length);
+            }
             FaultKind::SlowDisk { length, .. } => self.hit(at, event, SpanKind::SlowDisk, node, length),
             FaultKind::Partition { side, both, length } => {
                 self.cut(at, event, length, |from, to| is_between(side, both, from, to));

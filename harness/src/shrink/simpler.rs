@@ -31,6 +31,9 @@ pub fn drop_odds(search: &mut Search<'_>) {
         loss_permille: 0,
         duplicate_permille: 0,
         corrupt_permille: 0,
+        stray_kinds: 0,
+        stray_permille: 0,
+        stray_max: 0,
         ..network
     };
     schedule.disk = DiskOdds { slow_permille: 0, slow_mean: 0, ..disk };

@@ -10,16 +10,19 @@ use crate::decision::Draw;
 pub const OPS: usize = 13;
 
 /// Kinds of requests.
-const CREATE: usize = 0;
+/// The one that makes nodes.
+pub const CREATE: usize = 0;
 const EPHEMERAL: usize = 1;
 /// The one that makes sequential nodes.
 pub const SEQUENTIAL: usize = 2;
 const DELETE: usize = 3;
 const SET_DATA: usize = 4;
-const GET_DATA: usize = 5;
+/// The one that reads data.
+pub const GET_DATA: usize = 5;
 const EXISTS: usize = 6;
 const CHILDREN: usize = 7;
-const SYNC: usize = 8;
+/// The one that catches up.
+pub const SYNC: usize = 8;
 const MULTI: usize = 9;
 const ACL: usize = 10;
 const AUTH: usize = 11;

@@ -39,6 +39,7 @@ impl Schedule {
         );
         let mut disks = source.part();
         let mut ambushes = source.part();
+        let mut focus = source.part();
         let nodes = *shape.pick(&[3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 2, 1]);
         let chaos = shape.between(1000, 6000) * MS;
         let limits = draw_limits(&mut limits);
@@ -47,7 +48,7 @@ impl Schedule {
             faults.extend(draw_ambushes(&mut ambushes, &limits, chaos));
             faults.sort_by_key(|fault| fault.at);
         }
-        Schedule {
+        let mut schedule = Schedule {
             seed,
             nodes,
             clocks: (0..nodes).map(|_| draw_clock(&mut clocks)).collect(),
@@ -64,7 +65,9 @@ impl Schedule {
             choices: Choices::Drawn,
             even: false,
             sabotage: None,
-        }
+        };
+        schedule.focus(&mut focus);
+        schedule
     }
 }
 
@@ -94,7 +97,7 @@ fn draw_limits(draw: &mut Draw) -> Limits {
     }
 }
 
-fn draw_clock(draw: &mut Draw) -> Clock {
+pub(super) fn draw_clock(draw: &mut Draw) -> Clock {
     Clock {
         offset: draw.below(1 << 40),
         drift_ppm: if draw.one_in(2) { draw.between(0, 2000) as i64 - 1000 } else { 0 },
@@ -112,6 +115,9 @@ fn draw_network(draw: &mut Draw) -> NetworkOdds {
         loss_permille: *draw.pick(&[0, 0, 1, 10, 100]),
         duplicate_permille: *draw.pick(&[0, 0, 1, 20, 200]),
         corrupt_permille: 0,
+        stray_kinds: 0,
+        stray_permille: 0,
+        stray_max: 0,
         ordered,
         partition_loses: draw.one_in(2),
     };

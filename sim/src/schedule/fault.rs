@@ -50,6 +50,20 @@ pub enum FaultKind {
         #[serde(with = "crate::times")]
         length: Time,
     },
+    /// A process stands still, and reads when it runs on what has come meanwhile from one sender after the other: first
+    /// from those that `order` leaves out, and then in its order; 0 stands for all clients.
+    Stall {
+        target: Target,
+        #[serde(with = "crate::times")]
+        length: Time,
+        order: Vec<u8>,
+    },
+    /// When the faults end, these servers stay cut off until the others serve, who have to do that without them. Nothing,
+    /// where the others are no quorum whose disks can be relied on.
+    HoldBack {
+        #[serde(with = "sides")]
+        nodes: u8,
+    },
     /// Bit `n` of `side` says on which side node `n` is. Messages to (or, `both`, between) the sides do not arrive.
     Partition {
         #[serde(with = "sides")]

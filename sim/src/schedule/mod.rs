@@ -4,10 +4,12 @@
 //! ```text
 //!   fault    what can go wrong, and whom it hits
 //!   draw     the schedule of a seed
+//!   focus    what one in a few schedules is all about
 //! ```
 
 mod draw;
 mod fault;
+mod focus;
 
 use serde::{Deserialize, Serialize};
 use vivarium_core::limits::Limits;
@@ -100,6 +102,14 @@ pub struct NetworkOdds {
     pub duplicate_permille: u32,
     /// Messages in a thousand that arrive damaged: their checksum tells, and the connection ends.
     pub corrupt_permille: u32,
+    /// Kinds of messages, bit by bit as in [`crate::choice::MessageKind`], which may stray: come much later than others,
+    /// or, where links keep order, once more when the connection they came over is long gone.
+    pub stray_kinds: u32,
+    /// So many in a thousand of them do,
+    pub stray_permille: u32,
+    /// and are late by this at most: as often a half of it, a quarter, and so on.
+    #[serde(with = "crate::times")]
+    pub stray_max: Time,
     /// Whether a link keeps messages in order, as TCP does.
     pub ordered: bool,
     /// Partitions lose messages; else they hold them back until they end.
@@ -176,6 +186,9 @@ impl Default for NetworkOdds {
             loss_permille: 0,
             duplicate_permille: 0,
             corrupt_permille: 0,
+            stray_kinds: 0,
+            stray_permille: 0,
+            stray_max: 0,
             ordered: true,
             partition_loses: true,
         }

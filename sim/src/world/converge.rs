@@ -1,4 +1,5 @@
-//! The second half of a run: all faults end, and progress is demanded within bounds of simulated time.
+//! The second half of a run: all faults end, and progress is demanded within bounds of simulated time. In some runs a
+//! minority stays cut off at first, and the others have to serve without it.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use crate::client::{Client, PROBE_STEPS};
 use crate::observe::{Observation, Observer, Violation};
 use crate::queue::Event;
 use crate::schedule::Schedule;
-use crate::{MS, Time};
+use crate::{MS, NodeIndex, Time};
 
 /// How often the world looks whether everybody is well.
 const POLL: Time = 20 * MS;
@@ -22,10 +23,12 @@ pub(super) struct Healing {
     /// By then all have applied the same, and sessions without a client are gone.
     settled: Time,
     probes: usize,
+    /// Servers that are still cut off, bit by bit.
+    held: u8,
 }
 
 impl Healing {
-    fn new(schedule: &Schedule, now: Time) -> Healing {
+    fn new(schedule: &Schedule, now: Time, held: u8) -> Healing {
         let limits = &schedule.limits;
         let slowest = schedule.network.latency_min
             + 8 * schedule.network.latency_mean
@@ -34,17 +37,19 @@ impl Healing {
         // To notice that the leader is gone, then elections: a few, since candidates may split the votes.
         let elected = 2 * limits.silence.0 + 4 * 8 * limits.election.0 + 20 * slowest;
         // To bring everybody up to date, from a snapshot if need be, and one more round for the probes.
-        let serving = now + 2 * elected + limits.sync.0 + 400 * slowest / 10 + AFTERGLOW;
+        let served = 2 * elected + 400 * slowest / 10 + AFTERGLOW;
+        // What a quorum needs. Synchronization may take much longer where a server stands still, but a leader whose voters
+        // have left has no business waiting for it.
+        let serving = now + served + if held == 0 { limits.sync.0 } else { 0 };
         let expired = limits.session_timeout_max_ms as Time * MS + 3 * limits.tick.0;
-        Healing { serving, settled: serving + expired + elected, probes: schedule.clients.len() }
+        Healing { serving, settled: serving + expired + elected, probes: schedule.clients.len(), held }
     }
 }
 
 impl<O: Observer> World<O> {
+    /// All faults end; but those that are held back stay cut off for now.
     pub(super) fn heal(&mut self) -> Checked {
         self.network.heal();
-        self.healing = Some(Healing::new(&self.schedule, self.now));
-        self.observe(&Observation::Healed)?;
         self.ambushes.clear();
         for slot in &mut self.slots {
             slot.sync_extra = 0;
@@ -54,25 +59,50 @@ impl<O: Observer> World<O> {
             slot.boots_in_part = 0;
             assert!(slot.paused_until <= self.now, "pauses end before the faults do");
         }
-        for client in 0..self.clients.len() {
+        let held = std::mem::take(&mut self.held_back);
+        if held == 0 || !self.can_do_without(held) {
+            return self.heal_all();
+        }
+        self.network.hold(self.between(held, true));
+        self.healing = Some(Healing::new(&self.schedule, self.now, held));
+        self.probe(held);
+        self.memory.queue.push(self.now + POLL, Event::Poll);
+        Ok(())
+    }
+
+    /// Nothing is wrong any more, and nothing will be.
+    fn heal_all(&mut self) -> Checked {
+        self.network.heal();
+        self.healing = Some(Healing::new(&self.schedule, self.now, 0));
+        self.observe(&Observation::Healed)?;
+        for client in 0..self.schedule.clients.len() {
             self.clients[client].calm(self.now + AFTERGLOW);
             self.client_wakes[client] = (self.clients[client].deadline(), self.events);
         }
         self.no_wake_before = self.now;
+        self.probe(0);
+        self.memory.queue.push(self.now + POLL, Event::Poll);
+        Ok(())
+    }
+
+    /// Sends a probe to every server but these.
+    fn probe(&mut self, held: u8) {
+        self.no_wake_before = self.now;
         let timeout_ms = self.schedule.limits.session_timeout_max_ms;
-        for node in 0..self.slots.len() {
+        for node in (0..self.slots.len()).filter(|node| held >> node & 1 == 0) {
             let client = Client::probe(self.clients.len(), node, self.slots.len(), timeout_ms, self.now);
             self.client_wakes.push((client.deadline(), self.events));
             self.client_conns.push(None);
             self.clients.push(client);
         }
-        self.memory.queue.push(self.now + POLL, Event::Poll);
-        Ok(())
     }
 
     pub(super) fn poll(&mut self) -> Checked {
         let healing = self.healing.expect("the world polls only while it heals");
-        let unserved = self.unserved(healing.probes);
+        let unserved = self.unserved(&healing);
+        if healing.held != 0 {
+            return self.poll_without(&healing, unserved);
+        }
         let unsettled = match &unserved {
             Some(_) => None,
             None => self.unsettled(),
@@ -107,13 +137,35 @@ impl<O: Observer> World<O> {
         }
     }
 
-    /// Which node does not serve yet.
-    fn unserved(&self, probes: usize) -> Option<String> {
-        if let Some(node) = self.slots.iter().position(|slot| slot.node.is_none()) {
+    /// Whether the others serve without those that are held back, which return then.
+    fn poll_without(&mut self, healing: &Healing, unserved: Option<String>) -> Checked {
+        let Some(what) = unserved else { return self.heal_all() };
+        if self.now <= healing.serving {
+            self.memory.queue.push(self.now + POLL, Event::Poll);
+            return Ok(());
+        }
+        let held: Vec<_> =
+            (0..self.slots.len()).filter(|node| healing.held >> node & 1 == 1).map(peer_id).collect();
+        Err(no_progress(
+            what,
+            format!(
+                "every other node serves by {} ms without {held:?}, which are cut off, all else being well since {} ms",
+                healing.serving / MS,
+                self.schedule.chaos / MS
+            ),
+        ))
+    }
+
+    /// Which node does not serve yet, of those that are not held back.
+    fn unserved(&self, healing: &Healing) -> Option<String> {
+        let down = |node: &NodeIndex| self.slots[*node].node.is_none() && healing.held >> node & 1 == 0;
+        if let Some(node) = (0..self.slots.len()).find(down) {
             return Some(format!("node {} is down", peer_id(node)));
         }
-        let probe =
-            self.clients[probes..].iter().filter_map(Client::progress).find(|p| p.steps < PROBE_STEPS)?;
+        let probe = self.clients[healing.probes..]
+            .iter()
+            .filter_map(Client::progress)
+            .find(|p| p.steps < PROBE_STEPS)?;
         let step =
             ["connect", "create a node", "sync", "read", "close its session"][usize::from(probe.steps)];
         let roles: Vec<String> = (self.nodes().iter().enumerate())

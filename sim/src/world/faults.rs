@@ -10,7 +10,10 @@ use crate::network::link_bit;
 use crate::observe::{Observation, Observer, Violation};
 use crate::queue::{Event, Mend, ServerPacket};
 use crate::schedule::{Blow, FaultKind, Link, Moment, Target};
-use crate::{MS, NodeIndex, Time};
+use crate::{MS, NodeIndex, Time, US};
+
+/// A process that has stood still reads what each sender has sent so much later than what the one before it has.
+const READS_APART: Time = US;
 
 impl<O: Observer> World<O> {
     pub(super) fn fault(&mut self, index: usize) -> Checked {
@@ -38,6 +41,16 @@ impl<O: Observer> World<O> {
             FaultKind::Pause { target, length } => {
                 let node = self.aim(kind, target)?;
                 self.pause(node, length);
+                Ok(())
+            }
+            FaultKind::Stall { target, length, ref order } => {
+                let node = self.aim(kind, target)?;
+                self.stall(node, length, order);
+                Ok(())
+            }
+            FaultKind::HoldBack { nodes } => {
+                self.observe(&Observation::Fault { kind, node: None })?;
+                self.held_back |= nodes;
                 Ok(())
             }
             FaultKind::Partition { side, both, length } => {
@@ -179,6 +192,11 @@ impl<O: Observer> World<O> {
     }
 
     pub(super) fn pause(&mut self, node: NodeIndex, length: Time) {
+        self.stall(node, length, &[]);
+    }
+
+    /// A process stands still, and then hears these senders later than others, one after the other.
+    fn stall(&mut self, node: NodeIndex, length: Time, order: &[u8]) {
         let until = self.until(length);
         let slot = &mut self.slots[node];
         // What waits for a paused process waits in order, so a pause is not made longer.
@@ -186,6 +204,12 @@ impl<O: Observer> World<O> {
             return;
         }
         slot.paused_until = until;
+        slot.reads_later.fill(0);
+        for (place, sender) in (1..).zip(order) {
+            if let Some(later) = slot.reads_later.get_mut(usize::from(*sender)) {
+                *later = place * READS_APART;
+            }
+        }
         if slot.wake_at != Time::MAX {
             slot.wake_at = slot.wake_at.max(until);
         }
@@ -211,7 +235,7 @@ impl<O: Observer> World<O> {
     }
 
     /// The links between a side and the others: from those who are not of it, or `both` ways.
-    fn between(&self, side: u8, both: bool) -> u64 {
+    pub(super) fn between(&self, side: u8, both: bool) -> u64 {
         let mut links = 0;
         for from in 0..self.slots.len() {
             for to in 0..self.slots.len() {
@@ -263,6 +287,13 @@ impl<O: Observer> World<O> {
         let dependable = |other: &NodeIndex| *other != node && self.slots[*other].disk.is_dependable();
         let others = (0..self.slots.len()).filter(dependable).count();
         others > self.slots.len() / 2
+    }
+
+    /// Whether the others serve without these servers: they are a quorum whose disks can be relied on, and another server
+    /// that is cut off makes no difference to them.
+    pub(super) fn can_do_without(&self, nodes: u8) -> bool {
+        let others = |node: &NodeIndex| nodes >> *node & 1 == 0 && self.slots[*node].disk.is_dependable();
+        (0..self.slots.len()).filter(others).count() > self.slots.len() / 2
     }
 
     /// A node that is down gets an empty disk.

@@ -73,7 +73,7 @@ impl<O: Observer> World<O> {
         let latency = self.network.latency(&mut draw);
         let luck = match &self.listed {
             Some(listed) => listed.luck(from, to, kind, self.now, nth),
-            None => self.network.luck(&mut draw),
+            None => self.network.luck(kind, &mut draw),
         };
         let fate = self.network.fate(from, to, self.now, latency, luck);
         if luck.corrupt {

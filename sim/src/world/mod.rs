@@ -101,6 +101,8 @@ pub struct World<O> {
     ambushes: Vec<(Moment, Blow, Time)>,
     /// A reply that sabotage holds back.
     held: Option<(ConnId, Reply)>,
+    /// Servers that stay cut off for a while when the faults end.
+    held_back: u8,
     healing: Option<converge::Healing>,
     verdict: Option<Verdict>,
     /// No planned fault happens any more.
@@ -139,6 +141,7 @@ impl<O: Observer> World<O> {
             unread: false,
             ambushes: Vec::new(),
             held: None,
+            held_back: 0,
             healing: None,
             verdict: None,
             spared: false,
@@ -353,13 +356,13 @@ impl<O: Observer> World<O> {
         }
     }
 
-    /// What is meant for a paused process waits for it to run on, in order: until when.
+    /// What is meant for a paused process waits for it to run on, in order, but for a stall's senders: until when.
     fn paused_until(&self, event: &Event) -> Option<Time> {
-        let node = match event {
-            Event::Arrive { to: node, .. } | Event::PeerGone { node, .. } | Event::Synced { node, .. } => {
-                *node
-            }
-            Event::ToServer { conn, .. } => self.conns[links::place(*conn)].node,
+        // From clients, from another server, or from its own disk.
+        let (node, sender) = match event {
+            Event::Arrive { to: node, from: peer, .. } | Event::PeerGone { node, peer } => (*node, *peer + 1),
+            Event::Synced { node, .. } => (*node, *node + 1),
+            Event::ToServer { conn, .. } => (self.conns[links::place(*conn)].node, 0),
             Event::Durable { .. }
             | Event::ToClient { .. }
             | Event::Fault { .. }
@@ -368,7 +371,8 @@ impl<O: Observer> World<O> {
             | Event::Heal
             | Event::Poll => return None,
         };
-        let until = self.slots[node].paused_until;
+        let slot = &self.slots[node];
+        let until = slot.paused_until + slot.reads_later[sender];
         (until > self.now).then_some(until)
     }
 

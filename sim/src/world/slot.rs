@@ -12,6 +12,7 @@ use super::peer_id;
 use crate::clock::Clock;
 use crate::decision::{Decisions, Kind};
 use crate::disk::Disk;
+use crate::network::NODES_MAX;
 use crate::schedule::Schedule;
 use crate::{EventId, NodeIndex, Time};
 
@@ -32,6 +33,8 @@ pub(super) struct Slot {
     /// The event after which it was decided.
     pub(super) wake_cause: EventId,
     pub(super) paused_until: Time,
+    /// So much later than that it reads what has come from clients, and from each server.
+    pub(super) reads_later: [Time; NODES_MAX + 1],
     pub(super) leading: bool,
     /// Crash in the midst of the next step that has something to lose, for so long.
     pub(super) crash_in_step: Option<Time>,
@@ -66,6 +69,7 @@ impl Slot {
             wake: None,
             wake_cause: 0,
             paused_until: 0,
+            reads_later: [0; NODES_MAX + 1],
             leading: false,
             crash_in_step: None,
             retiring: None,
@@ -124,6 +128,7 @@ impl Slot {
         self.wake_at = Time::MAX;
         self.wake = None;
         self.paused_until = 0;
+        self.reads_later = [0; NODES_MAX + 1];
         self.leading = false;
         self.crash_in_step = None;
         self.sync_fails = None;
