@@ -170,7 +170,9 @@ impl Book<'_> {
         let started = Instant::now();
         let mut saved = Instant::now();
         let mut progress = Progress::new();
-        let mut stopped_by = tally.is_stopped().then_some(Reason::Time);
+        // Not whether it has stopped: its threads run already, and may have failures enough by now.
+        let no_time = self.plan.time.is_some_and(|limit| limit.is_zero());
+        let mut stopped_by = no_time.then_some(Reason::Time);
         while tally.working() {
             std::thread::park_timeout(Duration::from_millis(10));
             let fresh = self.take(tally, &progress);
