@@ -143,3 +143,23 @@ pub fn describe(what: &str, command: &str, report: &Report, violation: &Violatio
         violation.expected,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vivarium_sim::schedule::Sabotage;
+
+    #[test]
+    fn a_runner_that_has_run_others_finds_the_same_as_a_fresh_one() {
+        let mut used = Runner::default();
+        let wrong = [None, Some(Sabotage::SwappedReplies), Some(Sabotage::LostNotifications), None];
+        let mut broken = 0;
+        for (seed, sabotage) in (0..12).zip(wrong.into_iter().cycle()) {
+            let schedule = Schedule { sabotage, ..Schedule::draw(seed) };
+            let report = used.run(&schedule, &mut ());
+            assert_eq!(report, Runner::default().run(&schedule, &mut ()), "seed {seed}");
+            broken += u32::from(report.verdict != Verdict::Clean);
+        }
+        assert!(broken > 2, "the checkers also have to forget what they found");
+    }
+}

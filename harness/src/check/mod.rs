@@ -35,6 +35,28 @@
 //! hunt. Not checked, because the core does not have it: reconfiguration, observers, persistent watches, containers and
 //! TTLs, quotas. Not checked, because nothing outside shows it: what waits inside a replica (every queue that a client can
 //! fill shows in `bounded`).
+//!
+//! What they cost, in instructions, in a run of `harness speed`'s profile `three` until its faults end. All together 2.4
+//! million, one in eleven of the run's, and a sixth of its time, for they look at more memory than they work on:
+//!
+//! | what is observed | times | each | share | who |
+//! |---|---:|---:|---:|---|
+//! | a step of a node | 4,870 | 70 | 14 % | `reports`, `liveness`, `bounds` |
+//! | a message sent | 2,990 | 82 | 10 % | `disks`, `order` |
+//! | a write to a disk, and that it is durable | 1,170 | 190 | 9 % | `order`, `disks` |
+//! | an entry executed for the first time | 312 | 2,200 | 29 % | `model` 1,040, `clients` 580, `order` the rest |
+//! | the same by other nodes | 800 | 45 | 1 % | `order` |
+//! | a request sent | 553 | 480 | 11 % | `clients`: half of it for the number of its path |
+//! | a request that arrives | 545 | 125 | 3 % | `bounds`, `reports`, `liveness` |
+//! | a reply that comes | 530 | 540 | 12 % | `clients`, `watches`, `model` |
+//! | a connection that opens and ends | 131 | 500 | 3 % | `clients` |
+//! | a process that starts | 12 | 9,000 | 5 % | `disks`: every entry is compared with what was proposed |
+//!
+//! The beginning of a run costs 7,500, the last look 130,000 for a tree of forty nodes on three servers.
+//!
+//! What has helped: nothing is looked up by a name or a long key twice (paths, ACLs and connections have small numbers);
+//! nothing is allocated for an entry or a request (tables that grow, and are taken over by the next run); and each place
+//! that observes something knows what it is, so that only what somebody checks there is called.
 
 mod bounds;
 mod clients;
