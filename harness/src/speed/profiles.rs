@@ -68,7 +68,7 @@ pub const PROFILES: [Profile; 5] = [
     Profile {
         name: "loaded",
         about: "3 nodes, 10 s simulated, 100 requests/s in spite of all faults",
-        shape: Some(Shape { clients: 6, rate: 200, ..BUSY }),
+        shape: Some(Shape { clients: 6, rate: 185, ..BUSY }),
         schedules: 100,
         target: None,
     },
