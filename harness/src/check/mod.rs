@@ -37,7 +37,7 @@
 //! fill shows in `bounded`).
 //!
 //! What they cost, in instructions, in a run of `harness speed`'s profile `three` until its faults end. All together 2.4
-//! million, one in eleven of the run's, and a sixth of its time, for they look at more memory than they work on:
+//! million, one in eleven of the run's; but a sixth to a fifth of its time, for they do little with much memory:
 //!
 //! | what is observed | times | each | share | who |
 //! |---|---:|---:|---:|---|
