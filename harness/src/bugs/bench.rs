@@ -14,6 +14,8 @@ use super::plant::VARIABLE;
 const GRACE: Duration = Duration::from_secs(20);
 /// Less than this is not worth another hunt.
 const REST_MIN: Duration = Duration::from_millis(500);
+/// A process that waits for a core may take so many times as long as on a machine of its own.
+const BUSY: u64 = 30;
 /// So many decisions can be read by people.
 const FEW: u64 = 15;
 /// Where more than a few are left, so many failing schedules are made small.
@@ -117,7 +119,7 @@ impl Bench {
 
     fn hunt_once(&self, number: u32, name: &str, rest: Duration, hunted: &mut Hunted) -> Result<()> {
         let command = self.hunt_from(number, hunted.schedules, rest);
-        let Ran { code, cpu, text } = self.run(command, &format!("{name}.hunt"), rest + GRACE)?;
+        let Ran { code, cpu, text } = self.run(command, &format!("{name}.hunt"), Limits::at(rest + GRACE))?;
         hunted.cpu += cpu;
         let Some(code) = code else {
             hunted.stuck = true;
@@ -153,7 +155,7 @@ impl Bench {
                 break;
             }
             let log = format!("{name}.again");
-            let again = self.run(self.hunt_from(number, failing + 1, left / 4), &log, left)?;
+            let again = self.run(self.hunt_from(number, failing + 1, left / 4), &log, Limits::at(left))?;
             hunted.shrinking += again.cpu;
             seed = summary(&again.text).and_then(|summary| summary["first_failing_seed"].as_u64());
         }
@@ -172,8 +174,10 @@ impl Bench {
         let mut command = self.command(number);
         command
             .args(["shrink", "--json", "--jobs", "1", "--seed", &seed.to_string(), "--keep", property])
-            .args(["--budget", &time.as_secs().max(1).to_string(), "--output", &output]);
-        let Ran { cpu, text, .. } = self.run(command, &format!("{name}.shrink"), time + GRACE)?;
+            // It counts time as it passes, and here it may wait for a core: what ends it is processor time.
+            .args(["--budget", &(BUSY * time.as_secs().max(1)).to_string(), "--output", &output]);
+        let limits = Limits { ask: time, end: time + GRACE };
+        let Ran { cpu, text, .. } = self.run(command, &format!("{name}.shrink"), limits)?;
         hunted.shrinking += cpu;
         let decisions = summary(&text).and_then(|summary| summary["decisions_after"].as_u64());
         if decisions.is_some() && hunted.decisions.is_none_or(|least| decisions < Some(least)) {
@@ -191,7 +195,7 @@ impl Bench {
     }
 
     /// Runs it to its end, with what it says going to a log.
-    fn run(&self, mut command: Command, log: &str, cpu_max: Duration) -> Result<Ran> {
+    fn run(&self, mut command: Command, log: &str, limits: Limits) -> Result<Ran> {
         let path = self.logs.join(log);
         let file = File::create(&path).with_context(|| path.display().to_string())?;
         let mut child = command
@@ -199,7 +203,7 @@ impl Bench {
             .stdout(Stdio::from(file))
             .spawn()
             .with_context(|| self.binary.display().to_string())?;
-        let (code, cpu) = wait(&mut child, cpu_max)?;
+        let (code, cpu) = wait(&mut child, limits)?;
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         Ok(Ran { code, cpu, text })
     }
@@ -222,9 +226,26 @@ fn property(summary: &Value) -> Option<String> {
     Some(summary["findings"][0]["smallest"]["property"].as_str()?.to_owned())
 }
 
+/// What a process may use of the processor.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// Then it is asked to come to an end, as with ^C,
+    ask: Duration,
+    /// and then it is ended.
+    end: Duration,
+}
+
+impl Limits {
+    /// It is ended without being asked.
+    fn at(end: Duration) -> Limits {
+        Limits { ask: Duration::MAX, end }
+    }
+}
+
 /// Waits for a child to end: its exit code and processor time; no code when it had to be ended.
-fn wait(child: &mut Child, cpu_max: Duration) -> Result<(Option<i32>, Duration)> {
+fn wait(child: &mut Child, limits: Limits) -> Result<(Option<i32>, Duration)> {
     let begun = Instant::now();
+    let mut asked = false;
     loop {
         // A child that has ended and was not waited for still says what it has used.
         let used = usage(child.id());
@@ -234,7 +255,13 @@ fn wait(child: &mut Child, cpu_max: Duration) -> Result<(Option<i32>, Duration)>
             if let Some(status) = if over { Some(child.wait()?) } else { child.try_wait()? } {
                 return Ok((Some(status.code().context("a hunt was ended from outside")?), cpu));
             }
-        } else if cpu > cpu_max {
+        } else if cpu > limits.ask && !asked {
+            asked = true;
+            rustix::process::kill_process(
+                rustix::process::Pid::from_child(child),
+                rustix::process::Signal::INT,
+            )?;
+        } else if cpu > limits.end {
             child.kill()?;
             child.wait()?;
             return Ok((None, cpu));
@@ -256,6 +283,19 @@ fn usage(process: u32) -> Option<(Duration, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_that_has_used_its_time_is_asked_to_end_and_then_ended() {
+        let busy = |on_asked: &str| {
+            let script = format!("trap '{on_asked}' INT; while :; do :; done");
+            Command::new("sh").args(["-c", &script]).spawn().expect("there is a shell")
+        };
+        let limits = Limits { ask: Duration::from_millis(50), end: Duration::from_millis(200) };
+        let (code, cpu) = wait(&mut busy("exit 7"), limits).expect("it can be waited for");
+        assert!(code == Some(7) && cpu >= limits.ask, "{code:?} after {cpu:?}");
+        let (code, cpu) = wait(&mut busy(":"), limits).expect("it can be waited for");
+        assert!(code.is_none() && cpu >= limits.end, "{code:?} after {cpu:?}");
+    }
 
     #[test]
     fn the_property_is_taken_from_the_hunts_summary() {

@@ -44,8 +44,8 @@ pub struct Args {
     /// Processor time for each bug, in seconds.
     #[arg(long, value_name = "CPU-SECONDS", default_value_t = 60)]
     budget: u64,
-    /// How long to make the schedule that found a bug smaller, in seconds; 0 for not at all.
-    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    /// Processor time to make the schedule that found a bug smaller, in seconds; 0 for not at all.
+    #[arg(long, value_name = "CPU-SECONDS", default_value_t = 10)]
     shrink: u64,
     /// Only the rules marked as canaries, which the gate runs.
     #[arg(long)]
