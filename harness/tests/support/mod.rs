@@ -16,6 +16,7 @@ pub fn harness() -> Command {
 }
 
 /// Runs it to its end: the exit code, what it wrote to standard output, and to standard error.
+#[allow(dead_code, reason = "not every test that has this module waits for the end")]
 pub fn run(command: &mut Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.output().expect("the binary was built with the tests");
     let text = |bytes| String::from_utf8(bytes).expect("it writes text");
@@ -23,6 +24,7 @@ pub fn run(command: &mut Command) -> (i32, String, String) {
 }
 
 /// An empty folder of this test's own, below the build's.
+#[allow(dead_code, reason = "not every test that has this module leaves files")]
 pub fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_dir_all(&folder);
