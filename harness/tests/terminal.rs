@@ -4,7 +4,6 @@ mod support;
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
 use std::process::Stdio;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -23,7 +22,7 @@ fn terminal() -> (File, File) {
     let name = ptsname(&ours, Vec::new()).expect("it has a name");
     let name = name.to_str().expect("a plain name");
     let theirs = File::options().read(true).write(true).open(name).expect("it can be opened");
-    (File::from(OwnedFd::from(ours)), theirs)
+    (File::from(ours), theirs)
 }
 
 /// A screen as far as a hunt uses one: a cursor that goes up, down and to the left, and lines that are cleared.
