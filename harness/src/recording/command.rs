@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::source::Source;
-use super::{Event, Header, State, file};
+use super::{Broken, Event, Header, State, file};
 use crate::hunt::options::SabotageName;
 use crate::run::End;
 
@@ -144,13 +144,7 @@ fn header_json(header: &Header) -> serde_json::Value {
         "ended_at_ns": header.ended_at,
         "heals_at_ns": header.heals_at,
         "hash": format!("{:016x}", header.hash),
-        "violation": header.violation.as_ref().map(|broken| json!({
-            "property": broken.property,
-            "meaning": broken.meaning,
-            "seen": broken.seen,
-            "expected": broken.expected,
-            "event": broken.event,
-        })),
+        "violation": header.violation.as_ref().map(Broken::json),
         "schedule": header.schedule,
         "record": header.again,
         "replay": header.replay,

@@ -66,6 +66,19 @@ pub struct Broken {
     pub event: EventId,
 }
 
+impl Broken {
+    /// As JSON, for those who read recordings by program.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "property": self.property,
+            "meaning": self.meaning,
+            "seen": self.seen,
+            "expected": self.expected,
+            "event": self.event,
+        })
+    }
+}
+
 /// A condition that lasted a while.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Span {

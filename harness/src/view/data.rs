@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use crate::recording::align::align;
-use crate::recording::{Event, Fate, Kind, Lane, Recording, Role, SpanKind, State};
+use crate::recording::{Broken, Event, Fate, Kind, Lane, Recording, Role, SpanKind, State};
 
 /// The data of a page: one recording, or two with how they compare.
 pub(super) fn data(recordings: &[Recording]) -> Value {
@@ -40,13 +40,7 @@ fn run(recording: &Recording) -> Value {
         "healsAt": header.heals_at,
         "steps": header.steps,
         "hash": format!("{:016x}", header.hash),
-        "violation": header.violation.as_ref().map(|broken| json!({
-            "property": broken.property,
-            "meaning": broken.meaning,
-            "seen": broken.seen,
-            "expected": broken.expected,
-            "event": broken.event,
-        })),
+        "violation": header.violation.as_ref().map(Broken::json),
         "lanes": lanes.iter().map(|lane| lane_json(*lane)).collect::<Value>(),
         "spans": header.spans.iter().map(|span| json!({
             "kind": span_kind(span.kind),

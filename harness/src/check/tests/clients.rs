@@ -190,11 +190,7 @@ fn a_sync_that_misses_what_was_answered_before() {
 #[test]
 fn a_notification_twice_or_of_nothing() {
     let mut stage = Stage::connected();
-    stage.ask(CONN, 1, Op::Exists { path: "/a".into(), watch: true });
-    stage.answer(CONN, 1, zxid(1), Err(ErrorCode::NoNode));
-    stage.ask(CONN, 2, Op::Create(create("/a")));
-    stage.everywhere(&request(2, Change::Create(create("/a"))));
-    stage.notify(EventKind::NodeCreated, "/a", zxid(2).wire());
+    stage.watch_fires();
     stage.expect_clean();
     stage.notify(EventKind::NodeCreated, "/a", zxid(2).wire());
     stage.expect("watch-once");
@@ -324,28 +320,27 @@ fn a_silent_session_that_is_left_alive() {
 }
 
 #[test]
-fn elections_without_end() {
-    for (count, property) in [(10, None), (11, Some("few-elections"))] {
-        let mut stage = Stage::serving();
-        stage.see(&Observation::Healed);
-        for epoch in 0..count {
-            stage.note(0, Note::Elected { epoch: Epoch(2 + epoch), last: zxid(1) });
-        }
-        assert_eq!(stage.broken, property);
-    }
+fn elections_and_messages_without_end() {
+    let elected = |round: u32| Output::Note(Note::Elected { epoch: Epoch(2 + round), last: zxid(1) });
+    let told = |round: u32| {
+        let message =
+            PeerMessage::Alive { epoch: Epoch(1), round: round.into(), membership: Membership::Member };
+        Output::Send { to: PeerId(1), message }
+    };
+    check_count(0, 10, elected, None);
+    check_count(0, 11, elected, Some("few-elections"));
+    check_count(1, 500, told, None);
+    check_count(1, 2_000, told, Some("few-messages"));
 }
 
-#[test]
-fn messages_without_end() {
-    for (count, property) in [(500, None), (2_000, Some("few-messages"))] {
-        let mut stage = Stage::serving();
-        stage.see(&Observation::Healed);
-        for round in 0..count {
-            let message = PeerMessage::Alive { epoch: Epoch(1), round, membership: Membership::Member };
-            stage.output(1, Output::Send { to: PeerId(1), message });
-        }
-        assert_eq!(stage.broken, property);
+/// What is said of a node that, once all is healed, puts out so many.
+fn check_count(node: usize, count: u32, output: impl Fn(u32) -> Output, property: Option<&str>) {
+    let mut stage = Stage::serving();
+    stage.see(&Observation::Healed);
+    for round in 0..count {
+        stage.output(node, output(round));
     }
+    assert_eq!(stage.broken, property);
 }
 
 /// A node on its own that leads.

@@ -129,6 +129,15 @@ impl Stage {
         self.see(&Observation::Output { node, output: &output });
     }
 
+    /// A client watches a node that is not there, and is told once another request has made it.
+    fn watch_fires(&mut self) {
+        self.ask(CONN, 1, Op::Exists { path: "/a".into(), watch: true });
+        self.answer(CONN, 1, zxid(1), Err(ErrorCode::NoNode));
+        self.ask(CONN, 2, Op::Create(create("/a")));
+        self.everywhere(&request(2, Change::Create(create("/a"))));
+        self.notify(EventKind::NodeCreated, "/a", zxid(2).wire());
+    }
+
     fn note(&mut self, node: usize, note: Note) {
         self.output(node, Output::Note(note));
     }

@@ -5,11 +5,7 @@ use super::*;
 #[test]
 fn a_right_run_is_not_objected_to() {
     let mut stage = Stage::connected();
-    stage.ask(CONN, 1, Op::Exists { path: "/a".into(), watch: true });
-    stage.answer(CONN, 1, zxid(1), Err(ErrorCode::NoNode));
-    stage.ask(CONN, 2, Op::Create(create("/a")));
-    stage.everywhere(&request(2, Change::Create(create("/a"))));
-    stage.notify(EventKind::NodeCreated, "/a", zxid(2).wire());
+    stage.watch_fires();
     stage.answer(CONN, 2, zxid(2), Ok(Response::Path("/a".into())));
     stage.ask(CONN, 3, Op::Sync { path: None });
     stage.answer(CONN, 3, zxid(2), Ok(Response::Sync(None)));
