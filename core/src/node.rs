@@ -206,7 +206,7 @@ impl Node {
                 self.snapshots.count(&entry);
             }
             if executed > 0 {
-                self.replica.trim();
+                self.replica.trim(now);
             }
             self.take_place(now, out);
             while let Some(number) = self.replica.passed_barrier() {

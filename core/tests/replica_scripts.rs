@@ -110,6 +110,9 @@ impl World {
                     match key {
                         "counter_max" => self.limits.counter_max = value.parse().expect("a number"),
                         "window" => self.limits.log_window_entries_max = value.parse().expect("a number"),
+                        "in_flight" => {
+                            self.limits.follower_in_flight_bytes_max = value.parse().expect("bytes");
+                        }
                         _ => panic!("unknown setting {key}"),
                     }
                 }
@@ -228,7 +231,7 @@ impl World {
         while let Some(number) = node.passed_barrier() {
             writeln!(self.printed, "  {peer:?} passes barrier {number}").expect("a string takes all");
         }
-        node.trim();
+        node.trim(now);
         for output in out.list {
             self.carry_out(peer, output);
         }

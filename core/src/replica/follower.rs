@@ -100,7 +100,8 @@ impl Replica {
             self.journal.hold(from, Vow::Ack { epoch, upto: verified, member });
         }
         let forwarded = if following.stream == stream { forwarded } else { 0 };
-        following.outbox.resend(from, epoch, following.stream, forwarded, out);
+        let old = (now.mono, self.limits.heartbeat);
+        following.outbox.resend(old, from, epoch, following.stream, forwarded, out);
         self.commit_as_follower(committed, out);
     }
 

@@ -2,7 +2,9 @@
 //!
 //! Each stay of a follower under a leader is a stream; its commands are counted from 1. The leader takes them strictly in
 //! order and says in its heartbeats how far it has come, and the follower sends again what has not arrived by then.
-//! Barriers (for `sync`) need no such care: asking twice is harmless, and each is asked again until it is answered.
+//! Barriers (for `sync`) need no such care: asking twice is harmless, and each is asked again until it is answered, once in
+//! the time between two heartbeats: each barrier makes the leader beat, so that asking again at each beat would cost as
+//! many messages as the square of the barriers that wait.
 
 use std::collections::VecDeque;
 
@@ -11,7 +13,7 @@ use crate::ids::{Epoch, Origin, PeerId, Zxid};
 use crate::io::Outputs;
 use crate::replica::message::PeerMessage;
 use crate::replica::{Replica, Retirement, Role};
-use crate::time::Now;
+use crate::time::{Duration, Instant, Now};
 
 /// Commands in one message.
 const COMMANDS_MAX: usize = 1_000;
@@ -25,13 +27,15 @@ pub(super) struct Outbox {
     commands: VecDeque<(u64, Command)>,
     /// How many had been sent when the last heartbeat came: if they have not arrived by the next, they were lost.
     sent_at_heartbeat: u64,
-    barriers: Vec<u64>,
+    /// The barriers that wait, and when each was asked last.
+    barriers: Vec<(u64, Instant)>,
 }
 
 impl Outbox {
-    /// A heartbeat told what has arrived: send again what was lost.
+    /// A heartbeat told what has arrived: send again what was lost, and barriers that were asked so long ago.
     pub(super) fn resend(
         &mut self,
+        (now, old): (Instant, Duration),
         leader: PeerId,
         epoch: Epoch,
         stream: u64,
@@ -46,7 +50,8 @@ impl Outbox {
             out.send(leader, PeerMessage::Forward { epoch, stream, first: self.arrived + 1, commands });
         }
         self.sent_at_heartbeat = self.arrived + self.commands.len() as u64;
-        for number in &self.barriers {
+        for (number, asked) in self.barriers.iter_mut().filter(|(_, asked)| now - *asked >= old) {
+            *asked = now;
             out.send(leader, PeerMessage::Barrier { epoch, stream, number: *number });
         }
     }
@@ -86,7 +91,7 @@ impl Replica {
                             fresh.push((number, command));
                         }
                         Ask::Barrier => {
-                            outbox.barriers.push(number);
+                            outbox.barriers.push((number, now.mono));
                             out.send(leader, PeerMessage::Barrier { epoch, stream, number });
                         }
                     }
@@ -182,7 +187,7 @@ impl Replica {
             return;
         }
         let before = following.outbox.barriers.len();
-        following.outbox.barriers.retain(|waiting| *waiting != number);
+        following.outbox.barriers.retain(|(waiting, _)| *waiting != number);
         if following.outbox.barriers.len() < before {
             self.passed.push((stream, zxid, number));
         }

@@ -438,23 +438,29 @@ impl Replica {
         }
     }
 
-    /// Nothing after this may be dropped from memory: it follows on a snapshot that is under way.
-    pub(super) fn trim_floor(&mut self) -> Zxid {
+    /// Nothing after this may be dropped from memory: it follows on a snapshot that is under way, or a follower that is
+    /// catching up has not been sent it yet. Without the second a follower would get snapshot after snapshot for as long
+    /// as clients write: what it cannot take at once would be gone by the time it can.
+    pub(super) fn trim_floor(&mut self, now: Now) -> Zxid {
         let everything = Zxid(u64::MAX);
-        let (_, bytes) = self.log.size();
+        let ((_, bytes), end, silence) = (self.log.size(), self.log.last(), self.limits.silence);
         let window = self.limits.log_window_bytes_max;
         let Role::Leading(leading) = &mut self.role else { return everything };
         if bytes > window.saturating_mul(8) {
-            // The snapshot takes too long for the rate of writes: start over rather than run out of memory.
+            // A follower takes too long for the rate of writes: start over rather than run out of memory.
             for follower in leading.followers.values_mut() {
                 if matches!(follower.feed, Feed::Snapshot(_)) {
                     follower.feed = Feed::Unknown;
                 }
             }
+            return everything;
         }
         let keep = leading.followers.values().filter_map(|follower| match &follower.feed {
             Feed::Snapshot(outgoing) => outgoing.keep(),
-            Feed::Unknown | Feed::Streaming { .. } => None,
+            Feed::Streaming { sent, .. } => {
+                (*sent < end && now.mono - follower.heard < silence).then_some(*sent)
+            }
+            Feed::Unknown => None,
         });
         keep.min().unwrap_or(everything)
     }

@@ -410,11 +410,11 @@ impl Replica {
     }
 
     /// Drops what followers no longer need of the log.
-    pub fn trim(&mut self) {
+    pub fn trim(&mut self, now: Now) {
         let (entries_max, bytes_max) = (self.limits.log_window_entries_max, self.limits.log_window_bytes_max);
         let (entries, bytes) = self.log.size();
         if entries > entries_max || bytes > bytes_max {
-            let keep = self.trim_floor();
+            let keep = self.trim_floor(now);
             self.log.trim(entries_max, bytes_max, keep);
         }
     }
