@@ -3,16 +3,25 @@
 //! It behaves as client libraries do: it shows the highest zxid it has seen, pings after a third of its timeout, gives a
 //! server up after two thirds, moves on to another server with session and password, and re-sends its identities and
 //! watches there. Whether answers are right is not its business.
+//!
+//! ```text
+//!   workload   which request comes next, by the odds
+//!   script     or by a list
+//!   manners    what it does beside asking
+//!   lesson     what it learns from answers
+//!   probe      a client that proves that a server serves
+//! ```
 
+mod lesson;
+mod manners;
+mod probe;
+mod script;
 pub mod workload;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use vivarium_core::api::{
-    Blob, ConnectRequest, ConnectResponse, EventKind, Op, Reply, Request, Response, WatchedEvent,
-};
-use vivarium_core::error::ErrorCode;
+use vivarium_core::api::{Blob, ConnectRequest, ConnectResponse, Op, Reply, Request};
 use vivarium_core::ids::{ConnId, SessionId};
 use vivarium_core::jute::ReplyKind;
 
@@ -20,6 +29,9 @@ use crate::choice::Act;
 use crate::decision::{Decisions, Draw, Kind};
 use crate::schedule::ClientPlan;
 use crate::{ClientIndex, MS, NodeIndex, Time};
+use lesson::{Lesson, Pending, Watches};
+pub use probe::{PROBE_STEPS, Probe};
+pub use script::Script;
 use workload::{Habits, Memory};
 
 /// The xid of pings.
@@ -77,53 +89,6 @@ pub struct Client {
     script: Option<Script>,
 }
 
-/// What a client does, where that is listed: then it does nothing else of its own will.
-#[derive(Clone, Debug, Default)]
-pub struct Script {
-    /// What it asks and how it behaves, by time.
-    acts: VecDeque<(Time, Act)>,
-    /// When it comes with a wrong password.
-    impersonations: VecDeque<Time>,
-}
-
-impl Script {
-    /// The script of these acts. They come by time; those of one time in the order in which they are listed.
-    pub fn new(acts: impl Iterator<Item = (Time, Act)>) -> Script {
-        let mut single: Vec<(Time, Act)> = Vec::new();
-        for (at, act) in acts {
-            match act {
-                Act::Repeat { op, times, every } => {
-                    let moments =
-                        (0..Time::from(times)).map(|nth| at.saturating_add(nth.saturating_mul(every)));
-                    single.extend(moments.map(|at| (at, Act::Ask(op.clone()))));
-                }
-                act => single.push((at, act)),
-            }
-        }
-        single.sort_by_key(|(at, _)| *at);
-        let mut script = Script::default();
-        for (at, act) in single {
-            match act {
-                Act::Impersonate => script.impersonations.push_back(at),
-                act => script.acts.push_back((at, act)),
-            }
-        }
-        script
-    }
-}
-
-/// A client of the heal phase, which proves that one server serves.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Probe {
-    /// The server it insists on.
-    pub node: NodeIndex,
-    /// How many of its steps have succeeded: connect, create, sync, read, close.
-    pub steps: u8,
-}
-
-/// Steps of a probe.
-pub const PROBE_STEPS: u8 = 5;
-
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
     /// Not connected.
@@ -134,61 +99,6 @@ enum Phase {
     Ready { conn: ConnId, heard: Time, sent: Time, think_at: Time, silent_until: Time },
     /// Gone for good.
     Dead,
-}
-
-/// A request that waits for its answer: what there is to do when that comes.
-#[derive(Clone, Debug)]
-struct Pending {
-    xid: i32,
-    /// What a good answer looks like.
-    kind: ReplyKind,
-    lesson: Lesson,
-    /// Whether it is a step of a probe's.
-    step: bool,
-}
-
-/// What a client learns from an answer.
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Lesson {
-    Nothing,
-    /// Whether there is a watch on the data of this node,
-    Data(String),
-    /// or else on its creation,
-    Exists(String),
-    /// or on its children.
-    Children(String),
-    /// The name of a sequential node.
-    Name,
-    /// Whether an identity is accepted.
-    Identity(&'static str),
-    /// The session is over, whatever the answer is.
-    Over,
-}
-
-impl Lesson {
-    /// What the answer to this request teaches.
-    fn of(op: &Op) -> Lesson {
-        match op {
-            Op::GetData { path, watch: true } => Lesson::Data(path.clone()),
-            Op::Exists { path, watch: true } => Lesson::Exists(path.clone()),
-            Op::GetChildren { path, watch: true, .. } => Lesson::Children(path.clone()),
-            Op::Create(create) if create.flags >= 2 => Lesson::Name,
-            Op::Auth { token: Some(token), .. } => {
-                let known = workload::USERS.iter().find(|(user, _)| user.as_bytes() == &token[..]);
-                known.map_or(Lesson::Nothing, |(user, _)| Lesson::Identity(user))
-            }
-            Op::CloseSession => Lesson::Over,
-            _ => Lesson::Nothing,
-        }
-    }
-}
-
-/// The watches that a client library would set anew.
-#[derive(Clone, Debug, Default)]
-struct Watches {
-    data: BTreeSet<String>,
-    exist: BTreeSet<String>,
-    child: BTreeSet<String>,
 }
 
 impl Client {
@@ -253,11 +163,6 @@ impl Client {
             Phase::Dead => None,
             _ => self.session.map(|(session, _)| session),
         }
-    }
-
-    /// How far a probe has come.
-    pub fn progress(&self) -> Option<Probe> {
-        self.probe
     }
 
     /// Whether it is in session with nothing left unanswered; also when it is dead.
@@ -328,7 +233,7 @@ impl Client {
             *think_at = now + 1 + pause;
         }
         if let Some(probe) = self.probe {
-            self.number(now, probe_op(probe), actions);
+            self.number(now, probe.op(), actions);
             return Chosen::Nothing;
         }
         if self.calm.is_none()
@@ -415,27 +320,6 @@ impl Client {
             self.phase =
                 if self.probe.is_some() { Phase::Dead } else { Phase::Waiting { until: now + 5 * MS } };
             self.pending.clear();
-        }
-    }
-
-    /// A notification came.
-    pub fn notified(&mut self, event: &WatchedEvent, now: Time) {
-        self.hear(now);
-        let path: &str = &event.path;
-        let watches = Arc::make_mut(&mut self.watches);
-        match event.kind {
-            EventKind::NodeCreated | EventKind::NodeDataChanged => {
-                watches.data.remove(path);
-                watches.exist.remove(path);
-            }
-            EventKind::NodeDeleted => {
-                watches.data.remove(path);
-                watches.exist.remove(path);
-                watches.child.remove(path);
-            }
-            EventKind::NodeChildrenChanged => {
-                watches.child.remove(path);
-            }
         }
     }
 
@@ -546,140 +430,17 @@ impl Client {
         actions.push(Action::Send(request));
     }
 
-    /// Bad manners, if the odds say so.
-    fn misbehaviour(&self, draw: &mut Draw) -> Option<Act> {
-        let plan = &self.plan;
-        let odds = [
-            plan.drop_permille,
-            plan.move_permille,
-            plan.silence_permille,
-            plan.close_permille,
-            plan.away_permille,
-            if self.former.is_some() { plan.haunt_permille } else { 0 },
-        ];
-        let [drop, moves, silence, close, away, haunt] = odds;
-        let idle = 1000 - odds.iter().sum::<u32>().min(1000);
-        match draw.weighted(&[drop, moves, silence, close, away, haunt, idle]) {
-            0 => Some(Act::Drop),
-            1 => Some(Act::Move),
-            2 => Some(Act::Silence(self.timeout / 2 + draw.below(self.timeout + 1))),
-            3 => Some(Act::Ask(Op::CloseSession)),
-            // Just before the session would end, or just after.
-            4 => Some(Act::Away(self.timeout * draw.between(90, 110) / 100)),
-            5 => Some(Act::Haunt),
-            _ => None,
-        }
-    }
-
-    fn follow(&mut self, act: Act, now: Time, decisions: &mut Decisions, actions: &mut Vec<Action>) {
-        match act {
-            Act::Ask(op) => self.number(now, op, actions),
-            Act::Drop => {
-                actions.push(Action::Close);
-                self.lost(now, decisions);
-            }
-            Act::Move => {
-                actions.push(Action::Abandon);
-                self.pending.clear();
-                self.connect(now, decisions, actions);
-            }
-            Act::Silence(length) => {
-                if let Phase::Ready { silent_until, .. } = &mut self.phase {
-                    *silent_until = now + length;
-                }
-            }
-            Act::Away(length) => {
-                actions.push(Action::Close);
-                self.lost(now, decisions);
-                self.phase = Phase::Waiting { until: now + length };
-            }
-            Act::Haunt => {
-                actions.push(Action::Close);
-                self.lost(now, decisions);
-                self.haunting = self.former.is_some();
-            }
-            Act::Repeat { .. } | Act::Impersonate => unreachable!("a script keeps these apart"),
-        }
-    }
-
-    fn set_watches(&mut self, now: Time, decisions: &mut Decisions, actions: &mut Vec<Action>) {
-        let Watches { data, exist, child } = &*self.watches;
-        if data.is_empty() && exist.is_empty() && child.is_empty() {
-            return;
-        }
-        if self.calm.is_none() && decisions.draw(Kind::Reconnect, self.index % 64, now).one_in(8) {
-            // Some clients do not care (kazoo).
-            self.watches = Arc::default();
-            return;
-        }
-        let list = |set: &BTreeSet<String>| set.iter().cloned().collect();
-        let op = Op::SetWatches {
-            relative_zxid: self.zxid_seen,
-            data: list(data),
-            exist: list(exist),
-            child: list(child),
-        };
-        self.number(now, op, actions);
-    }
-
     fn forget_session(&mut self) {
         self.former = self.session.take().or(self.former);
         self.timeout = 0;
         self.watches = Arc::default();
         self.identities.clear();
     }
-
-    /// Remembers what an answer teaches: watches that are set now, nodes that exist, identities that are accepted.
-    fn learn(&mut self, lesson: Lesson, reply: &Reply) {
-        match (lesson, &reply.result) {
-            (Lesson::Data(path) | Lesson::Exists(path), Ok(_)) => {
-                Arc::make_mut(&mut self.watches).data.insert(path);
-            }
-            (Lesson::Exists(path), Err(ErrorCode::NoNode)) => {
-                Arc::make_mut(&mut self.watches).exist.insert(path);
-            }
-            (Lesson::Children(path), Ok(_)) => {
-                Arc::make_mut(&mut self.watches).child.insert(path);
-            }
-            (Lesson::Name, Ok(Response::Path(path) | Response::PathStat(path, _)))
-                if self.memory.made.len() < 50 =>
-            {
-                Arc::make_mut(&mut self.memory.made).push(path.clone());
-            }
-            (Lesson::Identity(user), Ok(_)) if !self.identities.contains(&user) => {
-                self.identities.push(user);
-            }
-            _ => {}
-        }
-    }
-
-    fn advance_probe(&mut self, from: u8) {
-        if let Some(probe) = &mut self.probe
-            && probe.steps == from
-        {
-            probe.steps += 1;
-        }
-    }
 }
 
 /// How long somebody thinks who thinks so long on average: exactly that in even weather, or nobody would ever pause.
 fn pause(draw: &mut Draw, mean: Time) -> Time {
     if draw.is_even() { mean } else { draw.skewed(mean) }
-}
-
-fn probe_op(probe: Probe) -> Op {
-    match probe.steps {
-        1 => Op::Create(vivarium_core::api::Create {
-            path: "/zookeeper/probe-".into(),
-            data: None,
-            acl: Some(vivarium_core::api::Acl::open()),
-            flags: 2,
-            stat: true,
-        }),
-        2 => Op::Sync { path: Some("/".into()) },
-        3 => Op::Exists { path: "/zookeeper".into(), watch: false },
-        _ => Op::CloseSession,
-    }
 }
 
 #[cfg(test)]
@@ -693,14 +454,5 @@ mod tests {
         assert_eq!(client.deadline(), 5 * MS);
         client.calm(7 * MS);
         assert_eq!(client.deadline(), 9 * MS);
-    }
-
-    #[test]
-    fn what_is_repeated_comes_among_the_rest_by_time() {
-        let ask = |path: &str| Act::Ask(Op::Sync { path: Some(path.into()) });
-        let repeated = Act::Repeat { op: Op::Sync { path: Some("/r".into()) }, times: 3, every: 4 };
-        let script = Script::new([(10, repeated), (14, ask("/a")), (5, Act::Drop)].into_iter());
-        let expected = [(5, Act::Drop), (10, ask("/r")), (14, ask("/r")), (14, ask("/a")), (18, ask("/r"))];
-        assert_eq!(script.acts, expected);
     }
 }
