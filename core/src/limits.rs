@@ -32,7 +32,7 @@ pub struct Limits {
     /// Applied entries kept in memory for followers that lag.
     pub log_window_entries_max: usize,
     /// Bytes of applied entries kept in memory for followers that lag. A leader keeps more of both, up to eight times
-    /// these bytes, while a follower that it hears catches up.
+    /// these bytes and as many as the state has that is being sent, while a follower that it hears catches up.
     pub log_window_bytes_max: usize,
     /// Bytes of entries on their way to one follower, sent and not acknowledged.
     pub follower_in_flight_bytes_max: usize,

@@ -67,6 +67,8 @@ pub(super) struct Follower {
     pub(super) feed: Feed,
     /// The feed was begun from the follower's promise, before it said that it follows.
     pub(super) fed_since_promise: bool,
+    /// Bytes of the state that it is being sent, or was sent and has not caught up with the log since.
+    pub(super) state_bytes: usize,
     /// Where it last named a gap, and when that was filled.
     pub(super) refilled: Option<(Zxid, Instant)>,
     /// Its commands: of which stay, and how many have arrived.
@@ -128,6 +130,7 @@ impl Replica {
             told: Zxid::ZERO,
             feed: Feed::Unknown,
             fed_since_promise: false,
+            state_bytes: 0,
             refilled: None,
             stream: 0,
             forwarded: 0,
@@ -441,28 +444,35 @@ impl Replica {
     /// Nothing after this may be dropped from memory: it follows on a snapshot that is under way, or a follower that is
     /// catching up has not been sent it yet. Without the second a follower would get snapshot after snapshot for as long
     /// as clients write: what it cannot take at once would be gone by the time it can.
+    ///
+    /// That may be eight windows of bytes, and as many as the state has that is being sent, since a large state takes
+    /// long. A follower that takes longer for the rate of writes starts over, before this node runs out of memory.
     pub(super) fn trim_floor(&mut self, now: Now) -> Zxid {
-        let everything = Zxid(u64::MAX);
         let ((_, bytes), end, silence) = (self.log.size(), self.log.last(), self.limits.silence);
-        let window = self.limits.log_window_bytes_max;
-        let Role::Leading(leading) = &mut self.role else { return everything };
-        if bytes > window.saturating_mul(8) {
-            // A follower takes too long for the rate of writes: start over rather than run out of memory.
-            for follower in leading.followers.values_mut() {
-                if matches!(follower.feed, Feed::Snapshot(_)) {
+        let spare = bytes.saturating_sub(self.limits.log_window_bytes_max.saturating_mul(8));
+        let mut floor = Zxid(u64::MAX);
+        let Role::Leading(leading) = &mut self.role else { return floor };
+        for follower in leading.followers.values_mut() {
+            let keep = match &follower.feed {
+                Feed::Snapshot(outgoing) => outgoing.keep(),
+                Feed::Streaming { sent, .. } if *sent < end => {
+                    (now.mono - follower.heard < silence).then_some(*sent)
+                }
+                Feed::Streaming { .. } => {
+                    follower.state_bytes = 0;
+                    None
+                }
+                Feed::Unknown => None,
+            };
+            if let Some(keep) = keep {
+                if spare > follower.state_bytes {
                     follower.feed = Feed::Unknown;
+                } else {
+                    floor = floor.min(keep);
                 }
             }
-            return everything;
         }
-        let keep = leading.followers.values().filter_map(|follower| match &follower.feed {
-            Feed::Snapshot(outgoing) => outgoing.keep(),
-            Feed::Streaming { sent, .. } => {
-                (*sent < end && now.mono - follower.heard < silence).then_some(*sent)
-            }
-            Feed::Unknown => None,
-        });
-        keep.min().unwrap_or(everything)
+        floor
     }
 
     /// Followers known, and how many of them have all that is committed.

@@ -173,7 +173,10 @@ impl Replica {
                 out.send(to, PeerMessage::Truncate { epoch, to: at });
                 Feed::Unknown
             }
-            SyncPlan::Snapshot => Feed::Snapshot(Outgoing::new()),
+            SyncPlan::Snapshot => {
+                follower.state_bytes = 0;
+                Feed::Snapshot(Outgoing::new())
+            }
         };
         if news {
             out.note(Note::Synchronizing { follower: to, last, plan });
@@ -222,8 +225,11 @@ impl Replica {
     /// The next piece of a follower's snapshot.
     pub fn snapshot_chunk(&mut self, to: PeerId, bytes: Arc<[u8]>, last: bool, out: &mut Outputs) {
         let epoch = self.epoch();
-        let Some(outgoing) = self.outgoing_to(to) else { return };
+        let Role::Leading(leading) = &mut self.role else { return };
+        let Some(follower) = leading.followers.get_mut(to) else { return };
+        let Feed::Snapshot(outgoing) = &mut follower.feed else { return };
         let Some(zxid) = outgoing.zxid else { return };
+        follower.state_bytes += bytes.len();
         let index = outgoing.received + outgoing.in_flight.len() as u32;
         outgoing.in_flight.push_back(Chunk { zxid, index, bytes: bytes.clone(), last });
         outgoing.finished = last;
