@@ -159,10 +159,9 @@ impl Replica {
         match &mut self.role {
             Role::Following(following) if following.leader == leader && following.reign == reign => {
                 // The leader has opened a new epoch without an election. Its log only grew, so what was verified
-                // holds, and clients and what they wait for stay.
+                // holds, and what has come of a snapshot; clients and what they wait for stay.
                 following.epoch = epoch;
                 following.heard = now.mono;
-                following.incoming = None;
             }
             Role::Looking(_) | Role::Candidate(_) | Role::Following(_) | Role::Leading(_) => {
                 if let Role::Following(_) | Role::Leading(_) = self.role {
