@@ -22,6 +22,7 @@
 //!   diff     where two runs part
 //!   view/    a recording as a page: the space-time diagram
 //!   cli      the verbs of the command line; what a verb takes stands beside what it does
+//!   numbers  numbers as people read them
 //!   end      how a command ends: the exit codes
 //! ```
 
@@ -38,6 +39,7 @@ pub mod end;
 pub mod explain;
 pub mod hunt;
 pub mod marks;
+pub mod numbers;
 pub mod recording;
 pub mod replay;
 pub mod run;

@@ -22,6 +22,7 @@ use vivarium_sim::{MS, Schedule};
 
 use crate::build;
 use crate::causes::{Curve, Effort};
+use crate::numbers::counted;
 use crate::recording::{self, Event, Kind, Recording};
 use crate::run::End;
 use crate::shrink::{Meaning, Options, meaning, shrink};
@@ -197,12 +198,11 @@ impl Explanation<'_> {
 
     fn size(&self) -> String {
         let Schedule { nodes, clients, even, .. } = self.schedule;
-        let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
         let mut line = format!(
             "{}, {}, {}, {} weather",
-            count(self.schedule.decisions(), "decision"),
-            count(*nodes, "node"),
-            count(clients.len(), "client"),
+            counted(self.schedule.decisions(), "decision"),
+            counted(*nodes, "node"),
+            counted(clients.len(), "client"),
             if *even { "even" } else { "seeded" }
         );
         if let Some(from) = self.from {

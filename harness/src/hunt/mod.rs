@@ -41,11 +41,12 @@ use serde::Serialize;
 
 use crate::end::End;
 use crate::marks::{Coverage, Mark};
+use crate::numbers::{counted, span};
 use files::Files;
 use findings::{Failure, Finding, Findings};
 pub use options::Args;
 use options::Plan;
-use progress::{Progress, Snapshot, say, span};
+use progress::{Progress, Snapshot, say};
 use record::{Exit, Reason, Record, Totals};
 use work::{Hunter, Run, Tally, work};
 
@@ -122,10 +123,8 @@ pub fn hunt<R: Run>(plan: &Plan, runner: impl Fn() -> R + Sync, interrupted: &At
     });
     if !interrupted.load(Relaxed) && !book.findings.is_empty() && !plan.shrink.is_zero() {
         let progress = Progress::new();
-        let (kinds, most) = (book.findings.len(), span(plan.shrink.as_secs_f64()));
-        let plural = if kinds == 1 { "" } else { "s" };
-        progress
-            .doing(format!("making failures small: {kinds} kind{plural}, {most} at most; Ctrl-C ends it"));
+        let (kinds, most) = (counted(book.findings.len(), "kind"), span(plan.shrink.as_secs_f64()));
+        progress.doing(format!("making failures small: {kinds}, {most} at most; Ctrl-C ends it"));
         let findings = book.findings.ranked_mut().into_iter();
         minimal::make_small(findings, plan.sabotage, plan.shrink, plan.jobs, interrupted);
         progress.finish();

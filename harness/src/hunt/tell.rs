@@ -6,10 +6,11 @@ use anyhow::{Context, Result};
 
 use super::findings::{Finding, Findings};
 use super::minimal::{Minimal, decisions};
-use super::progress::{grouped, say, span};
+use super::progress::say;
 use super::record::{Reason, Record, Totals};
 use crate::check::linear;
 use crate::marks::{Coverage, Mark};
+use crate::numbers::{counted, grouped, span};
 
 /// One kind of failure, in full.
 pub fn finding(finding: &Finding) -> String {
@@ -51,10 +52,10 @@ const LINES_MAX: usize = 24;
 /// What is left of a schedule, in words and in full.
 fn small(minimal: &Minimal) -> String {
     let mut text = format!(
-        "{} decisions of {}, {} nodes, {} events ({} replays, {:.1} s{}): {}",
-        minimal.decisions,
+        "{} of {}, {}, {} events ({} replays, {:.1} s{}): {}",
+        counted(minimal.decisions, "decision"),
         minimal.decisions_before,
-        minimal.nodes,
+        counted(minimal.nodes, "node"),
         grouped(minimal.events),
         grouped(minimal.replays),
         minimal.seconds,

@@ -19,6 +19,7 @@ use super::causes::{Causes, Down};
 use super::spans::Spans;
 use super::words::{self, Told};
 use super::{Broken, Event, EventId, Fate, Header, Kind, Lane, Recording, Role, State};
+use crate::numbers::counted;
 use crate::run::Runner;
 
 /// What is recorded, for its header.
@@ -255,10 +256,10 @@ impl Recorder {
             ..Recorder::default()
         };
         let text = format!(
-            "{} nodes, {} clients, {} faults in {} ms",
-            schedule.nodes,
-            schedule.clients.len(),
-            schedule.faults.len(),
+            "{}, {}, {} in {} ms",
+            counted(schedule.nodes, "node"),
+            counted(schedule.clients.len(), "client"),
+            counted(schedule.faults.len(), "fault"),
             schedule.chaos / MS
         );
         self.add(at, draft(Lane::World, Kind::Begin, Told::plain(text)));
