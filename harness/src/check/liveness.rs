@@ -30,8 +30,8 @@ pub struct Liveness {
 struct Node {
     /// Of the present step.
     now: Instant,
-    /// It was asked to end, and keeps nobody's time from then on, even if it is elected once more.
-    retiring: bool,
+    /// When it was asked to end: it keeps nobody's time from then on, even if it is elected once more.
+    retiring: Option<Instant>,
     /// It was established all the same, in this very step.
     established: bool,
     /// While it keeps the sessions' time.
@@ -84,7 +84,7 @@ impl Liveness {
     pub(super) fn established(&mut self, node: NodeIndex, epoch: Epoch) {
         self.newest = self.newest.max(epoch);
         let state = &mut self.nodes[node];
-        if state.retiring {
+        if state.retiring.is_some() {
             state.established = true;
             return;
         }
@@ -132,7 +132,7 @@ impl Liveness {
 
     /// Whether a node keeps the sessions' time.
     pub(super) fn keeps_time(&self, node: NodeIndex) -> bool {
-        self.nodes[node].reign.is_some()
+        self.nodes[node].reign.is_some() && self.nodes[node].retiring.is_none()
     }
 
     /// A node is about to be told something.
@@ -146,8 +146,9 @@ impl Liveness {
     /// A node is asked to end.
     pub(super) fn retires(&mut self, node: NodeIndex) {
         let state = &mut self.nodes[node];
-        state.retiring = true;
-        state.reign = None;
+        state.retiring.get_or_insert(state.now);
+        // What was decided before that while a new epoch is being opened is proposed once it is open.
+        state.reign = state.reign.take().filter(|reign| reign.rolling);
     }
 
     /// A node is told about clients by a follower.
@@ -166,8 +167,10 @@ impl Liveness {
         owner: Origin,
         model: &Model,
     ) -> Checked {
-        let Node { now, reign, .. } = &mut self.nodes[node];
-        let Some(reign) = reign else {
+        let Node { now, reign, retiring, .. } = &mut self.nodes[node];
+        let decided = retiring.unwrap_or(*now);
+        let opens = |reign: &&mut Reign| reign.rolled == Some(*now);
+        let Some(reign) = reign.as_mut().filter(|reign| retiring.is_none() || opens(reign)) else {
             return violation(
                 "no-early-expiry",
                 "only an established leader expires sessions",
@@ -186,7 +189,7 @@ impl Liveness {
         let timeout = Duration::millis(known.timeout_ms as u64);
         let last = heard.last.max(since);
         // It may have been decided at any time since the opening of the epoch began.
-        if *now - last >= timeout || (rolled && heard.silence >= timeout) {
+        if decided - last >= timeout || (rolled && heard.silence >= timeout) {
             return Ok(());
         }
         violation(
@@ -205,8 +208,8 @@ impl Liveness {
     /// A leader looks at its deadlines. What was due when it did so before must have been proposed.
     pub(super) fn woken(&mut self, node: NodeIndex, model: &Model) -> Checked {
         let (tick, newest) = (self.tick, self.newest);
-        let Node { now, reign, .. } = &mut self.nodes[node];
-        let Some(reign) = reign else { return Ok(()) };
+        let Node { now, reign, retiring, .. } = &mut self.nodes[node];
+        let Some(reign) = reign.as_mut().filter(|_| retiring.is_none()) else { return Ok(()) };
         let before = std::mem::replace(&mut reign.woken, *now);
         let passed = *now - before;
         if passed > tick {

@@ -165,11 +165,12 @@ impl Client {
         }
     }
 
-    /// Whether it is in session with nothing left unanswered; also when it is dead.
+    /// Whether it is in session with nothing left unanswered but pings, of which there may always be one; also when it is
+    /// dead.
     pub fn at_rest(&self) -> bool {
         match self.phase {
             Phase::Dead => true,
-            Phase::Ready { .. } => self.pending.is_empty(),
+            Phase::Ready { .. } => self.pending.iter().all(|pending| pending.xid == PING_XID),
             Phase::Waiting { .. } | Phase::Connecting { .. } => false,
         }
     }
