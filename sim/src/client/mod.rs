@@ -456,4 +456,14 @@ mod tests {
         client.calm(7 * MS);
         assert_eq!(client.deadline(), 9 * MS);
     }
+
+    #[test]
+    fn a_ping_that_waits_does_not_keep_it_from_being_at_rest() {
+        let mut client = Client::new(0, ClientPlan::default(), 3);
+        client.phase = Phase::Ready { conn: ConnId(1), heard: 0, sent: 0, think_at: 0, silent_until: 0 };
+        client.send(0, Request { xid: PING_XID, op: Op::Ping }, &mut Vec::new());
+        assert!(client.at_rest());
+        client.send(0, Request { xid: 1, op: Op::CloseSession }, &mut Vec::new());
+        assert!(!client.at_rest());
+    }
 }

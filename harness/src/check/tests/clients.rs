@@ -282,13 +282,24 @@ fn an_expiry_of_a_session_that_moved_to_another_server() {
 
 #[test]
 fn an_expiry_decided_while_an_epoch_was_opened() {
-    for (silence, property) in [(3999, Some("no-early-expiry")), (4000, None)] {
+    let early = Some("no-early-expiry");
+    for (silence, retires, property) in [
+        (3999, false, early),
+        (4000, false, None),
+        // It was asked to end meanwhile: silence after that does not count, since it has closed all connections.
+        (3999, true, early),
+        (4000, true, None),
+    ] {
         let mut stage = Stage::connected();
         stage.durable(0, &Write::Promise { epoch: Epoch(2), candidate: PeerId(1) });
         stage.write(0, Write::Promise { epoch: Epoch(2), candidate: PeerId(1) });
         stage.later(10_000, &ping());
         stage.note(0, Note::Rolling { epoch: Epoch(2), admitting: false });
         stage.later(silence, &ping());
+        if retires {
+            stage.later(0, &Input::Retire);
+            stage.later(10_000, &Input::Wake);
+        }
         stage.later(100, &Input::Wake);
         let zxid = Epoch(2).opening();
         let opening = Arc::new(Entry { zxid, ..(*entry(0, Body::Opening)).clone() });
